@@ -1,0 +1,78 @@
+"""Every way a run can end early: one class per cause, each with its exit code and the next command to try.
+
+An error is raised where the cause is known and caught once, in ``cli``. ``tried`` lists everything that was attempted,
+so that nobody has to run the command again to learn it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class BootstrapError(Exception):
+    """Base of all expected failures; a bare one is our own bug."""
+
+    exit_code = 70
+    hint = ""
+
+    def __init__(self, message: str, *, hint: str = "", tried: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.hint = hint or self.hint
+        self.tried = tuple(tried)
+
+
+class UsageError(BootstrapError):
+    """A flag, a name or a settings file that cannot be meant as written."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A settings file that cannot be read, or holds a key nobody knows."""
+
+
+class NoBuildFits(BootstrapError):
+    """No lock fits this host or this interpreter."""
+
+    exit_code = 10
+
+
+class NoInterpreter(NoBuildFits):
+    """No Python on this host is one that the lock serves."""
+
+
+class DamagedLock(BootstrapError):
+    """A lock that is not valid PEP 751, lacks hashes, or disagrees with its piece digests."""
+
+    exit_code = 11
+    hint = "Restore the lock from version control, or rebuild it with: make locks"
+
+
+class NoMirrorServes(BootstrapError):
+    """Every mirror was asked and none delivered the file."""
+
+    exit_code = 12
+
+
+class WrongBytes(BootstrapError):
+    """Every mirror that delivered the file delivered other bytes than the lock's."""
+
+    exit_code = 13
+
+
+class InstallFailed(BootstrapError):
+    """The target could not be made or changed; it is as it was."""
+
+    exit_code = 14
+
+
+class TargetRefused(InstallFailed):
+    """The target is a file, another tool's environment, a mount point, or has another Python."""
+
+
+class TargetBusy(InstallFailed):
+    """Another run holds the target or the store."""
+
+
+class NoSpace(InstallFailed):
+    """A file system lacks the room that the lock's sizes ask for."""

@@ -1,0 +1,99 @@
+"""What is known of this host, as data. A value that could not be read is ``Unknown`` with its reason, never a default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A value that could not be read, and why."""
+
+    reason: str
+
+    def __bool__(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU as NVML shows it. ``pci_address`` is lower case with a four-digit domain: ``0000:3b:00.0``."""
+
+    index: int
+    uuid: str | Unknown
+    pci_address: str | Unknown
+    name: str | Unknown
+    compute_capability: tuple[int, int] | Unknown
+    memory_bytes: int | Unknown
+    mig: bool | Unknown
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The NVIDIA driver: its kernel module and its user library are two things and can disagree."""
+
+    kernel_module: str | Unknown  # "535.104.05", from /proc/driver/nvidia/version or /sys/module/nvidia/version
+    library: str | Unknown  # what libnvidia-ml.so.1 says of itself
+    cuda_version: tuple[int, int] | Unknown  # highest CUDA API the driver serves
+    nvml_code: int | None  # the NVML return code when initialisation failed, else None
+
+
+@dataclass(frozen=True)
+class DeviceNode:
+    """One of /dev/nvidia*. ``problem`` says why it cannot be opened for reading and writing; None when it can."""
+
+    path: str
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class FileSystem:
+    """The file system that holds the path used for ``role`` (store, target, temporary, shm)."""
+
+    role: str
+    path: str
+    device: int | Unknown  # st_dev: equal numbers share their free space
+    kind: str | Unknown  # ext4, overlay, nfs4 ...
+    free_bytes: int | Unknown  # for an unprivileged user
+    total_bytes: int | Unknown
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """Everything read of one host."""
+
+    hostname: str
+    os: str | Unknown
+    kernel: str
+    machine: str
+    glibc: str | Unknown  # "2.36"
+    glibcxx: str | Unknown  # highest GLIBCXX_ symbol version of libstdc++.so.6: "3.4.30"
+    cpu: str | Unknown
+    cpu_flags: tuple[str, ...] | Unknown  # sorted
+    memory_bytes: int | Unknown
+    filesystems: tuple[FileSystem, ...]
+    container: str | None | Unknown  # "docker", "kubernetes", "podman" ...; None: not in one
+    driver: Driver
+    gpus: tuple[Gpu, ...] | Unknown  # as NVML lists them
+    pci_gpus: tuple[str, ...] | Unknown  # PCI addresses of NVIDIA display controllers on the bus
+    device_nodes: tuple[DeviceNode, ...]
+    visible_devices: str | None  # CUDA_VISIBLE_DEVICES as set for this run
+    pynvml_problem: str | None  # another distribution shadows the module, or it is too old
+
+    def filesystem(self, role: str) -> FileSystem | None:
+        """The file system used for ``role``, or None when that role was not asked about."""
+        return next((fs for fs in self.filesystems if fs.role == role), None)
+
+
+def to_json(value: Any) -> Any:
+    """``value`` as plain JSON data; an ``Unknown`` becomes ``{"unknown": reason}``."""
+    if isinstance(value, Unknown):
+        return {"unknown": value.reason}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {key: to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    return value

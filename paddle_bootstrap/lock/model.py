@@ -1,0 +1,79 @@
+"""What a lock says, as data. Reading one is in ``pylock.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Device = Literal["gpu", "cpu"]
+CudaRuntime = Literal["wheels", "system", "none"]
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """One file of a lock, found by its name on whichever mirror is configured."""
+
+    name: str  # normalised distribution name
+    version: str
+    filename: str
+    size: int  # bytes
+    sha256: str  # lower-case hex
+    pieces: tuple[str, ...] = ()  # sha256 of every 4 MiB piece; empty when the lock ships none
+
+
+@dataclass(frozen=True)
+class CudaLibraries:
+    """How a build finds its CUDA libraries at run time."""
+
+    group: str  # dependency group that holds the NVIDIA wheels
+    link: bool  # True: links in paddle/libs are needed (2.6.2 asks for unversioned names)
+    needs: Mapping[str, str]  # library name -> major of the SONAME that serves it: {"libcudnn.so": "8"}
+
+
+@dataclass(frozen=True)
+class Build:
+    """What later stages need to know of the build that a lock installs: ``[tool.paddle-bootstrap]``."""
+
+    id: str  # "gpu-2_6_2-cu118": the lock's name
+    package: str  # "paddlepaddle-gpu"
+    version: str
+    device: Device
+    cuda: str | None  # "11.8"
+    cudnn_built: str | None  # "8.6.0"
+    cudnn_runtime: str | None  # "8.9.6": what get_cudnn_version() must say with the lock's wheels
+    min_driver: str | None  # NVIDIA's minor-version floor
+    toolkit_driver: str | None  # the toolkit's own driver; below it PTX cannot be compiled
+    sass: tuple[int, ...]  # compute capabilities with machine code: (61, 70, 75, 80, 86)
+    ptx: tuple[int, ...]
+    glibc: str | None
+    glibcxx: str | None
+    cpu_flags: tuple[str, ...]  # needed of the CPU: ("avx",)
+    unpacked_bytes: int  # of the wheels of one Python, largest Python, group included
+    libraries: CudaLibraries | None
+    index_folder: str | None  # "cu118": its folder on the Paddle wheel index; "cpu" for CPU builds
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A PEP 751 lock. ``build`` is None for a lock that is not ours (``fetch`` takes any with hashes)."""
+
+    path: Path
+    name: str  # NAME of pylock.NAME.toml, or the file's stem
+    build: Build | None
+    sha256: str  # of the lock file itself
+    default_groups: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The wheels of a lock that one interpreter takes."""
+
+    lock: Lock
+    groups: tuple[str, ...]
+    wheels: tuple[Wheel, ...]
+
+    @property
+    def download_bytes(self) -> int:
+        return sum(wheel.size for wheel in self.wheels)
