@@ -1,0 +1,95 @@
+"""The command line: one lazily loaded file per verb, one error boundary, one place that decides on exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from paddle_bootstrap import __version__
+from paddle_bootstrap.errors import BootstrapError
+
+# The short help stands here so that `--help` imports no verb; a test holds it against each verb's own.
+VERBS = {
+    "plan": "Show the chosen build, what would be fetched from where, and what would change.",
+    "fetch": "Download and verify a lock's wheels into the store.",
+    "install": "Make or update the target from a lock, in one step.",
+    "verify": "Run the checks on an installed target and judge it.",
+    "report": "Render a results file again, anywhere.",
+    "up": "Host to verdict: preflight, fetch, install, verify, report.",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a verb's module only when that verb runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"paddle_bootstrap.cli.{cmd_name}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="paddle-bootstrap", message="%(prog)s %(version)s")
+def main() -> None:
+    """From a bare Linux host to a PaddlePaddle environment that is proved to train on its GPUs.
+
+    \b
+    Exit codes: 0 accepted, 1 rejected, 2 usage, 3 inconclusive, 10 no build or lock fits,
+    11 damaged lock, 12 no mirror could serve, 13 wrong bytes, 14 install failed, 70 our bug,
+    130 interrupted.
+    """
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line; returns its exit code. The only place where errors become text."""
+    try:
+        outcome = main.main(list(argv), prog_name="paddle-bootstrap", standalone_mode=False)
+    except click.exceptions.Abort:
+        return _interrupted()
+    except KeyboardInterrupt:
+        return _interrupted()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except BootstrapError as error:
+        _show(error)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:  # noqa: BLE001 the boundary: whatever is left is our own bug
+        traceback.print_exc()
+        click.echo("\nThis is a bug in paddle-bootstrap: please report it with the lines above.", err=True)
+        return 70
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _interrupted() -> int:
+    click.echo("\ninterrupted: the target is as it was; run the same command again to continue", err=True)
+    return 130
+
+
+def _show(error: BootstrapError) -> None:
+    click.echo(f"error: {error}", err=True)
+    for attempt in error.tried:
+        click.echo(f"  - {attempt}", err=True)
+    if error.hint:
+        click.echo(f"next:  {error.hint}", err=True)
