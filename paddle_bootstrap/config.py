@@ -84,4 +84,5 @@ def _checked(path: Path, key: str, value: Any) -> Any:
 
 def _anchored(path: Path, key: str, value: str) -> str:
     """Relative paths in a settings file are meant from that file's folder."""
-    return str(path.parent / Path(value).expanduser()) if key in _PATHS else value
+    is_path = key in _PATHS or (key == "lock" and value.endswith(".toml"))
+    return str(path.parent / Path(value).expanduser()) if is_path else value

@@ -1,0 +1,139 @@
+"""The flags that verbs share, each defined once. Precedence: flag > PADDLE_BOOTSTRAP_* > settings files > built in."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from paddle_bootstrap import config, progress
+from paddle_bootstrap.host.collect import root_from
+from paddle_bootstrap.stages import Wish, default_env, default_store
+
+F = TypeVar("F", bound=Callable[..., Any])
+_PATH = click.Path(path_type=Path)
+
+
+def _load_settings(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
+    settings = config.load(config.files(value, os.environ, Path.cwd()))
+    ctx.default_map = {key.replace("-", "_"): item for key, item in settings.items()}
+
+
+def _option(*names: str, **attributes: Any) -> Callable[[F], F]:
+    """An option that PADDLE_BOOTSTRAP_<NAME> sets too."""
+    long = next(name for name in names if name.startswith("--"))
+    attributes.setdefault("envvar", "PADDLE_BOOTSTRAP_" + long.lstrip("-").replace("-", "_").upper())
+    return click.option(*names, **attributes)
+
+
+OPTIONS: Mapping[str, Callable[[Any], Any]] = {
+    "env": _option("--env", type=_PATH, metavar="DIR", help="The target. Default: the active environment, else ./.venv-paddle."),
+    "python": _option("--python", metavar="VERSION|PATH", help="Python of a new target. Default: the newest the lock serves."),
+    "paddle": _option("--paddle", metavar="VERSION", help="Paddle version, among the shipped locks."),
+    "lock": _option("--lock", metavar="FILE|NAME", help="A PEP 751 lock file, or a shipped lock's name."),
+    "store": _option("--store", type=_PATH, metavar="DIR", help="Where verified wheels are kept. Default: XDG cache."),
+    "device": _option("--device", type=click.Choice(["gpu", "cpu"]), help="Default gpu; cpu is a rehearsal."),
+    "mirror": _option("--mirror", multiple=True, metavar="NAME|URL", help="Repeatable; these only, in this order."),
+    "cuda_runtime": _option(
+        "--cuda-runtime",
+        type=click.Choice(["auto", "wheels", "system"]),
+        default="auto",
+        show_default=True,
+        help="Where the CUDA libraries come from.",
+    ),
+    "in_place": _option("--in-place", is_flag=True, help="Change the target directly where it cannot be swapped in one step."),
+    "level": _option(
+        "--level", type=click.Choice(["quick", "standard", "deep"]), default="quick", show_default=True, help="How deep."
+    ),
+    "checks": _option("--checks", type=_PATH, multiple=True, metavar="DIR", help="A site's own check_*.py; repeatable."),
+    "keyword": click.option("-k", "keyword", metavar="EXPR", help="Only checks whose id matches, as in pytest."),
+    "results": _option("--results", type=_PATH, metavar="FILE", help="Where results.json goes. Default: XDG state."),
+    "report": _option("--report", multiple=True, metavar="[FORMAT:]FILE", help="Also write a report: terminal, json, junit."),
+}
+INSTALLING = ("env", "python", "paddle", "lock", "store", "device", "mirror", "cuda_runtime")
+JUDGING = ("level", "checks", "keyword", "results", "report")
+
+
+def options(*names: str) -> Callable[[F], F]:
+    """Add the named flags, and those that every verb has."""
+
+    def decorate(function: F) -> F:
+        wrapped: Any = _observed(function)
+        for name in reversed(names):
+            wrapped = OPTIONS[name](wrapped)
+        for common in reversed(_COMMON):
+            wrapped = common(wrapped)
+        return wrapped  # type: ignore[no-any-return]
+
+    return decorate
+
+
+_COMMON = (
+    click.option(
+        "--config",
+        type=_PATH,
+        is_eager=True,
+        expose_value=False,
+        envvar="PADDLE_BOOTSTRAP_CONFIG",
+        callback=_load_settings,
+        metavar="FILE",
+        help="This settings file instead of ./paddle-bootstrap.toml and the user's and host's.",
+    ),
+    click.option("-v", "--verbose", is_flag=True, help="Say more on standard error, show evidence in reports."),
+    _option("--log-file", type=_PATH, metavar="FILE", help="Append everything said, with times, to FILE."),
+)
+
+
+def _observed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Run ``function`` with progress drawn on standard error and, if asked, written to the log file."""
+
+    @functools.wraps(function)
+    def run(*, verbose: bool, log_file: Path | None, **params: Any) -> Any:
+        live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        log = _open_log(log_file)
+        drawing = progress.Drawing(sys.stderr, verbose=verbose, live=live, log=log)
+        try:
+            with progress.observed_by(drawing):
+                return function(verbose=verbose, **params)
+        finally:
+            drawing.finish()
+            if log:
+                log.close()
+
+    return run
+
+
+def _open_log(path: Path | None) -> Any:
+    try:
+        return path.open("a", encoding="utf-8") if path else None
+    except OSError as error:
+        raise click.UsageError(f"cannot write the log file {path}: {error.strerror}") from error
+
+
+def wish(params: Mapping[str, Any]) -> Wish:
+    """What the user asked for, as one value for the stages."""
+    environ = dict(os.environ)
+    return Wish(
+        env=(params.get("env") or default_env(environ, Path.cwd())).absolute(),
+        python=params.get("python"),
+        paddle=params.get("paddle"),
+        lock=params.get("lock"),
+        store=(params.get("store") or default_store(environ)).absolute(),
+        device=params.get("device"),
+        mirrors=tuple(params.get("mirror") or ()),
+        cuda_runtime=params.get("cuda_runtime") or "auto",
+        in_place=bool(params.get("in_place")),
+        environ=environ,
+        root=root_from(environ),
+        cwd=Path.cwd(),
+    )
+
+
+def color() -> bool:
+    """Colour on a terminal, unless NO_COLOR or a dumb one says otherwise."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

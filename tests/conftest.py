@@ -1,0 +1,71 @@
+"""Fixtures of every test: a clean environment, and one real CPU target for those that need Paddle itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".test-cache"  # kept between runs; `make clean` removes it
+ALLOWED_SKIPS = ROOT / "tests" / "allowed_skips.txt"
+_skipped: list[tuple[str, str]] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--strict-skips", action="store_true", help="fail when a test is skipped that allowed_skips.txt lacks")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        _skipped.append((report.nodeid, reason))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if not session.config.getoption("--strict-skips"):
+        return
+    lines = ALLOWED_SKIPS.read_text().splitlines()
+    allowed = [line.split("#")[0].strip() for line in lines if line.split("#")[0].strip()]
+    surprising = [(test, why) for test, why in _skipped if not any(test.startswith(prefix) for prefix in allowed)]
+    for test, why in surprising:
+        sys.stderr.write(f"\nskipped, but not in {ALLOWED_SKIPS.name}: {test}: {why}")
+    if surprising:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of whoever runs the tests may reach them; what they write stays in tmp_path."""
+    for name in list(os.environ):
+        if name.startswith(("PADDLE_BOOTSTRAP_", "CUDA_", "FAKE_")) and not name.startswith("PADDLE_BOOTSTRAP_TEST_"):
+            monkeypatch.delenv(name)
+    for name in ("VIRTUAL_ENV", "CONDA_PREFIX", "NO_COLOR", "FORCE_COLOR", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg-state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg-cache"))
+
+
+@pytest.fixture(scope="session")
+def test_store() -> Path:
+    """A store of real wheels, shared by all tests and kept between runs."""
+    return Path(os.environ.get("PADDLE_BOOTSTRAP_TEST_STORE", CACHE / "store"))
+
+
+@pytest.fixture(scope="session")
+def cpu_target(test_store: Path) -> Path:
+    """A real target with the CPU build, installed by the tool itself from PyPI. Not to be changed by a test."""
+    given = os.environ.get("PADDLE_BOOTSTRAP_TEST_CPU_TARGET")
+    if given:
+        return Path(given)
+    target = CACHE / "cpu-target"
+    command = ["install", "--device", "cpu", "--env", str(target), "--store", str(test_store)]
+    done = subprocess.run(
+        [sys.executable, "-m", "paddle_bootstrap", *command], capture_output=True, text=True, timeout=900, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return target
