@@ -14,7 +14,8 @@ LAYERS = (
     {"lock", "fetch", "install", "harness", "reports", "diagnose", "images"},
     {"fleet"},
     {"stages"},
-    {"cli", "config", "__main__"},
+    {"cli", "config"},
+    {"__main__"},
 )
 MODELS = {"lock.model"}  # data that a room's siblings may read
 
