@@ -1,0 +1,26 @@
+"""``paddle-bootstrap fetch``: pylock.toml -> store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from paddle_bootstrap import stages
+from paddle_bootstrap.cli.options import options, wish
+
+
+@click.command("fetch")
+@options("lock", "paddle", "device", "python", "env", "cuda_runtime", "store", "mirror")
+def command(*, verbose: bool, **params: Any) -> int:  # noqa: ARG001 every verb takes it
+    """Download and verify a lock's wheels into the store.
+
+    Works on any PEP 751 lock with hashes (--lock FILE). Prints the path of each verified wheel. An interrupted run
+    continues where it stopped.
+    """
+    wanted = wish(params)
+    plan = stages.plan_fetch(wanted, stages.choose_lock(wanted))
+    fetched = stages.fetch_wheels(wanted, plan)
+    for wheel in plan.selection.wheels:
+        click.echo(fetched.files[wheel.filename])
+    return 0

@@ -1,0 +1,45 @@
+"""``paddle-bootstrap plan``: host -> facts and plan, on standard output. Changes nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from paddle_bootstrap import stages
+from paddle_bootstrap.cli.options import INSTALLING, options, wish
+from paddle_bootstrap.host.facts import to_json
+from paddle_bootstrap.progress import human_bytes
+
+
+@click.command("plan")
+@options(*INSTALLING)
+@click.option("--json", "as_json", is_flag=True, help="Facts and plan as JSON.")
+def command(*, as_json: bool, verbose: bool, **params: Any) -> int:
+    """Show the chosen build, what would be fetched from where, and what would change."""
+    wanted = wish(params)
+    facts = stages.read_facts(wanted)
+    plan = stages.make_plan(wanted, stages.choose_lock(wanted))
+    described = stages.describe(wanted, plan)
+    if as_json:
+        click.echo(json.dumps({"host": to_json(facts), "plan": described}, indent=2))
+        return 0
+    for line in _lines(described, verbose=verbose):
+        click.echo(line)
+    return 0
+
+
+def _lines(plan: dict[str, Any], *, verbose: bool) -> list[str]:
+    lines = [
+        f"lock      {plan['lock']}  ({plan['package']} {plan['version']}, {plan['device']})",
+        f"python    {plan['python']}  {plan['interpreter']}",
+        f"target    {plan['target']}  ({plan['state']})",
+        f"cuda      {plan['cuda_runtime']}: {plan['cuda_reason']}",
+        f"fetch     {len(plan['missing'])} of {len(plan['wheels'])} wheels, {human_bytes(plan['missing_bytes'])}",
+        f"from      {', '.join(plan['mirrors'])}",
+    ]
+    lines += [f"space     {line}" for line in plan["space"]]
+    if verbose:
+        lines += [f"  {wheel}" for wheel in plan["wheels"]]
+    return lines

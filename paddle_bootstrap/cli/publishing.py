@@ -1,0 +1,61 @@
+"""Writing a run's results and the reports that were asked for, and showing the terminal one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from paddle_bootstrap import progress
+from paddle_bootstrap.cli.options import color
+from paddle_bootstrap.reports import FORMATS, terminal
+from paddle_bootstrap.results import store
+from paddle_bootstrap.results.model import Results
+
+_BY_SUFFIX = {".json": "json", ".xml": "junit", ".txt": "terminal"}
+
+
+def report_targets(params: Mapping[str, Any]) -> tuple[tuple[str, Path], ...]:
+    """``--report`` values as (format, file), judged before any work is done."""
+    return tuple(_target(value) for value in params["report"])
+
+
+def _target(value: str) -> tuple[str, Path]:
+    name, colon, rest = value.partition(":")
+    if colon and name in FORMATS:
+        return name, Path(rest)
+    known = _BY_SUFFIX.get(Path(value).suffix)
+    if known is None or (colon and "/" not in name):
+        suffixes = ", ".join(f"{suffix} ({name})" for suffix, name in _BY_SUFFIX.items())
+        raise click.BadParameter(
+            f"{value!r}: give FORMAT:FILE with a format of {', '.join(FORMATS)}, or a FILE that ends in {suffixes}",
+            param_hint="--report",
+        )
+    return known, Path(value)
+
+
+def publish(
+    results: Results,
+    path: Path | None,
+    reports: Sequence[tuple[str, Path]],
+    *,
+    verbose: bool,
+    environ: Mapping[str, str],
+) -> None:
+    """Write results.json and the reports, then show the terminal report on standard output."""
+    path = path or store.default_path(environ)
+    store.write(results, path)
+    for name, target in reports:
+        store.write_text(FORMATS[name](results), target)
+        progress.note(f"{name} report: {target}")
+    show(results, verbose=verbose)
+    progress.step(f"results: {path}")
+
+
+def show(results: Results, *, verbose: bool) -> None:
+    """The terminal report, in ASCII where the terminal cannot show more."""
+    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
+    click.echo(terminal.render(results, color=color(), verbose=verbose, ascii=ascii_only), color=color())

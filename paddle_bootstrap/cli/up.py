@@ -1,0 +1,27 @@
+"""``paddle-bootstrap up``: host -> target + results.json + exit code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paddle_bootstrap import stages
+from paddle_bootstrap.cli.options import INSTALLING, JUDGING, options, wish
+from paddle_bootstrap.cli.publishing import publish, report_targets
+
+import click
+
+
+@click.command("up")
+@options(*INSTALLING, "in_place", *JUDGING)
+def command(*, verbose: bool, **params: Any) -> int:
+    """Host to verdict: preflight, fetch, install, verify, report.
+
+    A host that cannot be accepted (no driver, no GPU, no machine code for its GPUs) is rejected before anything is
+    downloaded. --device cpu rehearses the whole way without a GPU.
+    """
+    wanted = wish(params)
+    reports = report_targets(params)
+    judging = {"level": params["level"], "checks": tuple(params["checks"]), "keyword": params["keyword"]}
+    results = stages.bring_up(wanted, **judging)
+    publish(results, params["results"], reports, verbose=verbose, environ=wanted.environ)
+    return results.exit_code
