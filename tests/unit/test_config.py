@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from paddle_bootstrap import config
+from paddle_bootstrap.errors import ConfigError
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_strongest_file_wins_key_by_key(tmp_path: Path) -> None:
+    project = write(tmp_path / "project" / config.NAME, 'device = "cpu"\n')
+    user = write(tmp_path / "user" / config.NAME, 'device = "gpu"\nlevel = "deep"\n')
+    assert config.load((project, user)) == {"device": "cpu", "level": "deep"}
+
+
+def test_files_are_searched_in_order(tmp_path: Path) -> None:
+    project = write(tmp_path / "project" / config.NAME, "")
+    user = write(tmp_path / "home" / ".config" / "paddle-bootstrap" / config.NAME, "")
+    environ = {"HOME": str(tmp_path / "home")}
+    assert config.files(None, environ, tmp_path / "project")[:2] == (project, user)
+    moved = write(tmp_path / "xdg" / "paddle-bootstrap" / config.NAME, "")
+    assert config.files(None, {**environ, "XDG_CONFIG_HOME": str(tmp_path / "xdg")}, tmp_path)[0] == moved
+
+
+def test_an_explicit_file_stands_alone_and_must_exist(tmp_path: Path) -> None:
+    write(tmp_path / config.NAME, "")
+    mine = write(tmp_path / "mine.toml", "")
+    assert config.files(mine, {}, tmp_path) == (mine,)
+    with pytest.raises(ConfigError, match=r"settings file not found: .*none\.toml"):
+        config.files(tmp_path / "none.toml", {}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('miror = "TUNA"', "unknown key 'miror'"),
+        ("level = 3", "level must be a string, not 3"),
+        ("mirror = [1]", "mirror must be a list of strings"),
+        ("device = ", "Invalid value"),
+        ("", None),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, text: str, says: str | None) -> None:
+    path = write(tmp_path / config.NAME, text)
+    if says is None:
+        assert config.load((path,)) == {}
+        return
+    with pytest.raises(ConfigError, match=says) as caught:
+        config.load((path,))
+    assert str(path) in str(caught.value)
+
+
+def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
+    path = write(tmp_path / config.NAME, 'miror = "TUNA"')
+    with pytest.raises(ConfigError) as caught:
+        config.load((path,))
+    assert caught.value.hint == "did you mean 'mirror'?"
+
+
+def test_a_file_that_is_not_utf8_is_a_config_error(tmp_path: Path) -> None:
+    path = tmp_path / config.NAME
+    path.write_bytes(b'level = "\xff"')
+    with pytest.raises(ConfigError, match=config.NAME):
+        config.load((path,))
+
+
+def test_relative_paths_are_meant_from_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "sub" / config.NAME, 'env = "venv"\nchecks = "site"\nlock = "pylock.x.toml"\nmirror = "TUNA"')
+    assert config.load((path,)) == {
+        "env": str(tmp_path / "sub" / "venv"),
+        "checks": [str(tmp_path / "sub" / "site")],
+        "lock": str(tmp_path / "sub" / "pylock.x.toml"),
+        "mirror": ["TUNA"],
+    }
+
+
+def test_a_locks_name_is_not_a_path(tmp_path: Path) -> None:
+    path = write(tmp_path / config.NAME, 'lock = "cpu-3_3_1"')
+    assert config.load((path,)) == {"lock": "cpu-3_3_1"}
