@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+PIECE_SIZE = 4 * 1024 * 1024  # bytes
 
 Device = Literal["gpu", "cpu"]
 CudaRuntime = Literal["wheels", "system", "none"]
@@ -18,7 +20,7 @@ class Wheel:
     name: str  # normalised distribution name
     version: str
     filename: str
-    size: int  # bytes
+    size: int | None  # bytes; None only in a lock that is not ours
     sha256: str  # lower-case hex
     pieces: tuple[str, ...] = ()  # sha256 of every 4 MiB piece; empty when the lock ships none
 
@@ -55,6 +57,17 @@ class Build:
     index_folder: str | None  # "cu118": its folder on the Paddle wheel index; "cpu" for CPU builds
 
 
+def build_from_json(data: Mapping[str, Any]) -> Build:
+    """The Build that ``dataclasses.asdict`` or a lock's table wrote. Raises TypeError or ValueError on other keys."""
+    unknown = set(data) - {field.name for field in fields(Build)}
+    if unknown:
+        raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")
+    libraries = data.get("libraries")
+    lists = {key: tuple(data[key]) for key in ("sass", "ptx", "cpu_flags")}
+    optional = {field.name: None for field in fields(Build) if "None" in str(field.type)}
+    return Build(**{**optional, **data, **lists, "libraries": libraries and CudaLibraries(**libraries)})
+
+
 @dataclass(frozen=True)
 class Lock:
     """A PEP 751 lock. ``build`` is None for a lock that is not ours (``fetch`` takes any with hashes)."""
@@ -76,4 +89,4 @@ class Selection:
 
     @property
     def download_bytes(self) -> int:
-        return sum(wheel.size for wheel in self.wheels)
+        return sum(wheel.size or 0 for wheel in self.wheels)
