@@ -29,6 +29,7 @@ from paddle_bootstrap.errors import WrongBytes
 from paddle_bootstrap.lock import pieces
 from paddle_bootstrap.lock.model import Wheel
 from paddle_bootstrap.lock.pylock import SCHEMA, SHIPPED, TOOL, tomllib
+from paddle_bootstrap.mirrors.configured import official_index
 
 SOURCES = Path(__file__).with_name("sources.toml")
 JSON_PAGE = "application/vnd.pypi.simple.v1+json"
@@ -138,12 +139,6 @@ def page(name: str) -> Any:
             _pages[name] = json.load(response)
     return _pages[name]
 
-
-def official_index() -> str:
-    """The index that uv uses when nothing is configured: its own constant."""
-    command = [find_uv_bin(), "pip", "compile", "--no-config", "--offline", "--quiet", "--emit-index-url", "-"]
-    done = subprocess.run(command, input="", capture_output=True, text=True, check=True)
-    return next(line.split()[1] for line in done.stdout.splitlines() if line.startswith("--index-url")).rstrip("/")
 
 
 def _obtained(wheel: Wheel, folder: Path) -> Path:
