@@ -1,0 +1,71 @@
+"""What was installed into a target, from which lock: ``.paddle-bootstrap/receipt.json``, with a copy of the lock beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from paddle_bootstrap.errors import InstallFailed
+
+FOLDER = ".paddle-bootstrap"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """One installation. ``build`` is the lock's Build as plain data."""
+
+    tool: str
+    created: str  # UTC, RFC 3339
+    lock_name: str
+    lock_sha256: str
+    build: Mapping[str, Any] | None
+    python: str  # "3.11.7"
+    base_python: str  # real path of the interpreter that the environment was made from
+    cuda_runtime: str  # wheels, system, none
+    groups: tuple[str, ...]
+    wheels: tuple[Mapping[str, Any], ...]  # name, version, filename, size, sha256
+    links: tuple[str, ...]  # relative to the target
+    libraries: Mapping[str, str] = field(default_factory=dict)  # runtime system: library name -> file
+    schema_version: int = SCHEMA_VERSION
+
+
+def read(env: Path) -> Receipt | None:
+    """The receipt in ``env``; None when it has none. Raises InstallFailed when it cannot be understood."""
+    path = env / FOLDER / "receipt.json"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InstallFailed(f"{path} cannot be read: {error}", hint=f"remove {path} and install again") from error
+    known = {item.name for item in fields(Receipt)}
+    if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION or not known >= set(data):
+        raise InstallFailed(f"{path} was written by another version of the tool", hint="update paddle-bootstrap")
+    tuples = {key: tuple(data[key]) for key in ("groups", "wheels", "links")}
+    return Receipt(**{**data, **tuples})
+
+
+def write(env: Path, receipt: Receipt, lock: Path) -> None:
+    """Put ``receipt`` and a copy of ``lock`` into ``env``, each in one step."""
+    folder = env / FOLDER
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("pylock.*.toml"):
+        old.unlink()
+    replace_text(folder / f"pylock.{receipt.lock_name}.toml", lock.read_text(encoding="utf-8"))
+    replace_text(folder / "receipt.json", json.dumps(asdict(receipt), indent=2) + "\n")
+
+
+def replace_text(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a new file and give it the old one's name: hard links to the old file keep what they had."""
+    fresh = path.with_name(f".{path.name}.new")
+    with open(fresh, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as file:  # noqa: PTH123
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.chmod(mode)
+    fresh.replace(path)

@@ -1,0 +1,72 @@
+"""Room for the store, the unpacked copy and the target, added up per file system and asked before anything is downloaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from paddle_bootstrap.errors import NoSpace
+from paddle_bootstrap.progress import human_bytes
+
+RESERVE = 64 * 1024 * 1024  # bytes left for logs and metadata
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that ``purpose`` will take at ``path``."""
+
+    purpose: str
+    path: Path
+    bytes: int
+
+
+def needs(*, download: int, unpacked: int, store: Path, target: Path) -> tuple[Need, ...]:
+    """What an installation takes. Where store and target share a file system, the target's files are links to the copy."""
+    wanted = [Need("wheels to download", store, download), Need("their unpacked copy", store, unpacked)]
+    if _device(store) != _device(target):
+        wanted.append(Need("the target", target, unpacked))
+    return tuple(wanted)
+
+
+def describe(wanted: Sequence[Need]) -> list[str]:
+    """One line per file system: what it must hold and what it has free."""
+    return [
+        f"{human_bytes(sum(need.bytes for need in group))} at {group[0].path} "
+        f"({', '.join(f'{need.purpose} {human_bytes(need.bytes)}' for need in group)}), {human_bytes(_free(group[0].path))} free"
+        for group in _by_device(wanted)
+    ]
+
+
+def require(wanted: Sequence[Need]) -> None:
+    """Raises NoSpace that tells every file system's need."""
+    short = [group for group in _by_device(wanted) if sum(need.bytes for need in group) + RESERVE > _free(group[0].path)]
+    if short and any(need.bytes for group in short for need in group):
+        raise NoSpace(
+            f"not enough disk space at {', '.join(str(group[0].path) for group in short)}",
+            tried=describe(wanted),
+            hint="free some space, or put the store elsewhere with --store and the target with --env; nothing was changed",
+        )
+
+
+def _by_device(wanted: Sequence[Need]) -> list[list[Need]]:
+    groups: dict[int, list[Need]] = {}
+    for need in wanted:
+        groups.setdefault(_device(need.path), []).append(need)
+    return list(groups.values())
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _device(path: Path) -> int:
+    return _existing(path).stat().st_dev
+
+
+def _free(path: Path) -> int:
+    told = os.statvfs(_existing(path))
+    return told.f_bavail * told.f_frsize
