@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from paddle_bootstrap import config, progress
-from paddle_bootstrap.host.collect import root_from
-from paddle_bootstrap.stages import Wish, default_env, default_store
+from paddle_bootstrap.stages import Judging, Wish, default_env, default_store
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
@@ -129,9 +128,14 @@ def wish(params: Mapping[str, Any]) -> Wish:
         cuda_runtime=params.get("cuda_runtime") or "auto",
         in_place=bool(params.get("in_place")),
         environ=environ,
-        root=root_from(environ),
+        root=Path(environ.get("PADDLE_BOOTSTRAP_ROOTFS") or "/"),
         cwd=Path.cwd(),
     )
+
+
+def judging(params: Mapping[str, Any]) -> Judging:
+    """How deep to look, and with whose checks."""
+    return Judging(params["level"], tuple(path.absolute() for path in params["checks"]), params["keyword"])
 
 
 def color() -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from paddle_bootstrap import stages
-from paddle_bootstrap.cli.options import INSTALLING, JUDGING, options, wish
-from paddle_bootstrap.cli.publishing import publish, report_targets
-
 import click
+
+from paddle_bootstrap import stages
+from paddle_bootstrap.cli.options import INSTALLING, JUDGING, judging, options, wish
+from paddle_bootstrap.cli.publishing import publish, report_targets
 
 
 @click.command("up")
@@ -21,7 +21,6 @@ def command(*, verbose: bool, **params: Any) -> int:
     """
     wanted = wish(params)
     reports = report_targets(params)
-    judging = {"level": params["level"], "checks": tuple(params["checks"]), "keyword": params["keyword"]}
-    results = stages.bring_up(wanted, **judging)
+    results = stages.bring_up(wanted, judging(params))
     publish(results, params["results"], reports, verbose=verbose, environ=wanted.environ)
     return results.exit_code

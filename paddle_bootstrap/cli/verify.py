@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from paddle_bootstrap import stages
-from paddle_bootstrap.cli.options import JUDGING, options, wish
+from paddle_bootstrap.cli.options import JUDGING, judging, options, wish
 from paddle_bootstrap.cli.publishing import publish, report_targets
 
 
@@ -21,8 +21,6 @@ def command(*, verbose: bool, **params: Any) -> int:
     """
     wanted = wish(params)
     reports = report_targets(params)
-    results = stages.verify_target(
-        wanted, level=params["level"], checks=tuple(params["checks"]), keyword=params["keyword"]
-    )
+    results = stages.verify_target(wanted, judging(params))
     publish(results, params["results"], reports, verbose=verbose, environ=wanted.environ)
     return results.exit_code
