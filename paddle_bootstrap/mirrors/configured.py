@@ -1,101 +1,112 @@
-"""Which mirrors this run may use, in which order."""
+"""Which mirrors to ask, and in which order."""
 
 from __future__ import annotations
 
 import difflib
-import functools
-import os
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from uv import find_uv_bin
-
+from paddle_bootstrap import progress
 from paddle_bootstrap.errors import UsageError
-from paddle_bootstrap.mirrors import user_settings
-from paddle_bootstrap.mirrors.model import Kind, Mirror
-from paddle_bootstrap.mirrors.redact import redact, split_credentials
+from paddle_bootstrap.mirrors import official, pip_settings, uv_settings
+from paddle_bootstrap.mirrors.model import Kind, Mirror, identity, mirror_at
+from paddle_bootstrap.mirrors.user_settings import Entry, UserSettings, local_address
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
+TABLE = Path(__file__).with_name("mirrors.toml")
 OFFICIAL = "official"
-_TABLE = Path(__file__).with_name("mirrors.toml")
-
-
-def shipped() -> tuple[Mirror, ...]:
-    """The rows of mirrors.toml."""
-    return tuple(Mirror(**row) for row in tomllib.loads(_TABLE.read_text(encoding="utf-8"))["mirror"])
-
-
-@functools.cache
-def official_index() -> str:
-    """The index that uv uses when nothing is configured: its own constant, asked of it offline."""
-    command = [find_uv_bin(), "pip", "compile", "--no-config", "--offline", "--quiet", "--emit-index-url", "-"]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("UV_", "PIP_"))}
-    done = subprocess.run(command, input="", capture_output=True, text=True, check=True, env=environ)
-    return next(line.split()[1] for line in done.stdout.splitlines() if line.startswith("--index-url")).rstrip("/")
-
-
-def official() -> Mirror:
-    """The official index."""
-    return Mirror(OFFICIAL, official_index(), note="the Python Package Index")
 
 
 def configured(wanted: Sequence[str], environ: Mapping[str, str], *, cwd: Path) -> tuple[Mirror, ...]:
-    """The mirrors named by ``--mirror`` and only those; else the user's own settings, the official index, the table's rows.
+    """The mirrors in ``wanted`` alone; if empty: those of the user's pip and uv, the official index, the file's rows.
 
-    Raises UsageError for a name that nothing has.
+    The user's certificate and proxy count for every mirror. Where the user's settings forbid indexes, public ones are
+    left out too. Raises UsageError for a name nobody knows.
     """
+    pip, uv = pip_settings.read(environ, cwd), uv_settings.read(environ, cwd)
     if wanted:
-        return tuple(_named(item) for item in wanted)
-    user = (_of_user(setting, cwd) for setting in user_settings.read(environ, cwd))
-    return tuple(_distinct((*user, official(), *shipped())))
+        found = [_named(item, cwd) for item in wanted]
+    else:
+        found = [*_of_user(pip), *_of_user(uv)]
+        if pip.no_index or uv.no_index:
+            progress.note("no-index is set for pip or uv: only their find-links are asked; --mirror NAME asks others")
+        else:
+            found += shipped()
+    return tuple(_with_transport(mirror, pip) for mirror in _distinct(found))
 
 
-def _named(wanted: str) -> Mirror:
-    if "://" in wanted:
-        return _at(wanted, redact(wanted), "simple")
-    known = {mirror.name.lower(): mirror for mirror in shipped()}
-    if wanted.lower() == OFFICIAL:
-        return official()
-    if wanted.lower() in known:
-        return known[wanted.lower()]
-    names = [OFFICIAL, *(mirror.name for mirror in known.values())]
-    near = difflib.get_close_matches(wanted.lower(), [name.lower() for name in names], n=1)
-    meant = f"did you mean {next(name for name in names if name.lower() == near[0])}? " if near else ""
-    raise UsageError(f"unknown mirror: {wanted}", hint=f"{meant}known: {', '.join(names)}; or give a URL")
+def shipped() -> tuple[Mirror, ...]:
+    """The rows of mirrors.toml. The official index is left out, with a warning, when its address cannot be learned."""
+    mirrors = (_from_row(row) for row in tomllib.loads(TABLE.read_text(encoding="utf-8"))["mirror"])
+    return tuple(mirror for mirror in mirrors if mirror is not None)
 
 
-def _of_user(setting: user_settings.Setting, cwd: Path) -> Mirror:
-    url = setting.url
-    if "://" not in url:  # find-links may be a folder
-        url = (cwd / Path(url).expanduser()).as_uri()
-    mirror = _at(url, redact(url), setting.kind, note=setting.origin)
-    return Mirror(
-        mirror.name,
-        mirror.url,
-        mirror.kind,
-        note=mirror.note,
-        certificate=setting.certificate,
-        proxy=setting.proxy,
-        credentials=mirror.credentials,
+def _from_row(row: Mapping[str, str]) -> Mirror | None:
+    url = official.address() if row["url"] == OFFICIAL else row["url"]
+    kind: Kind = "files" if row["kind"] == "files" else "simple"
+    return mirror_at(url, name=row["name"], kind=kind, note=row["note"], source=row["source"]) if url else None
+
+
+def _named(wanted: str, cwd: Path) -> Mirror:
+    """A row's name, an address, or a local folder. An address that ends in .html lists files; others are indexes."""
+    if "://" in wanted or wanted.startswith("file:"):
+        if not wanted.startswith(("https://", "http://", "file:")):
+            raise UsageError(
+                f"--mirror: unknown kind of address: {wanted.partition(':')[0]}:", hint="use https, http or file"
+            )
+        kind: Kind = "find-links" if wanted.endswith((".html", ".htm")) else "simple"
+        return mirror_at(wanted, kind=kind, note="--mirror", source="--mirror")
+    if "/" in wanted or wanted.startswith("."):
+        return mirror_at(local_address(wanted, cwd), note="--mirror", source="--mirror")
+    rows = {mirror.name: mirror for mirror in shipped()}
+    if wanted.lower() in rows:
+        return rows[wanted.lower()]
+    near = difflib.get_close_matches(wanted.lower(), rows, n=3, cutoff=0.4)
+    known = f"known mirrors: {', '.join(rows)}; or give an address: https://HOST/simple"
+    raise UsageError(
+        f"unknown mirror: {wanted!r}", hint=f"did you mean {' or '.join(near)}? {known}" if near else known
     )
 
 
-def _at(url: str, name: str, kind: Kind, note: str = "") -> Mirror:
-    bare, credentials = split_credentials(url)
-    if not bare.startswith(("https://", "http://", "file://")):
-        raise UsageError(f"not a mirror address: {redact(url)}", hint="give an https://, http:// or file:// URL")
-    return Mirror(name, bare.rstrip("/"), kind, note=note, credentials=credentials)
+def _of_user(settings: UserSettings) -> list[Mirror]:
+    found = []
+    for entry in settings.entries:
+        try:
+            found.append(_from_entry(entry))
+        except UsageError as error:
+            progress.warn(f"{entry.origin}: {error}; it is not used")
+    return found
 
 
-def _distinct(mirrors: Sequence[Mirror]) -> Iterator[Mirror]:
-    seen: set[str] = set()
+def _from_entry(entry: Entry) -> Mirror:
+    mirror = mirror_at(entry.url, name=entry.name, kind=entry.kind, note=entry.origin, source=entry.origin)
+    return replace(mirror, _login=entry.login) if entry.login else mirror
+
+
+def _distinct(mirrors: Sequence[Mirror]) -> list[Mirror]:
+    """Each address once, at its first place, with the name that a row of the file gives it."""
+    first: dict[tuple[str, str], Mirror] = {}
     for mirror in mirrors:
-        if mirror.url.rstrip("/") not in seen:
-            seen.add(mirror.url.rstrip("/"))
-            yield mirror
+        key = (identity(mirror.url), mirror.kind)
+        if key not in first:
+            first[key] = mirror
+        elif mirror.source != first[key].source:
+            first[key] = replace(first[key], name=mirror.name)
+    return list(first.values())
+
+
+def _with_transport(mirror: Mirror, pip: UserSettings) -> Mirror:
+    if not (pip.certificate or pip.proxy) or mirror.url.startswith("file:"):
+        return mirror
+    try:
+        through = mirror_at(mirror.url, certificate=pip.certificate, proxy=pip.proxy)
+    except UsageError as error:
+        progress.warn(f"pip's proxy: {error}; it is not used")
+        through = mirror_at(mirror.url, certificate=pip.certificate)
+    return replace(mirror, certificate=through.certificate, proxy=through.proxy, _proxy_login=through.proxy_login)

@@ -1,57 +1,118 @@
-"""Credentials that the user keeps elsewhere: netrc, and the ``keyring`` command that pip and uv ask too."""
+"""User and password of a mirror: from its address, from netrc, or from the user's keyring."""
 
 from __future__ import annotations
 
+import base64
 import netrc
 import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from paddle_bootstrap import progress
-from paddle_bootstrap.mirrors.model import Credentials
+from paddle_bootstrap.errors import UsageError
+from paddle_bootstrap.mirrors.redact import redact
 
-KEYRING_DEADLINE = 30.0  # seconds; a keyring may ask its own daemon, never the user
+KEYRING_SECONDS = 60.0  # a desktop may ask its user to unlock the keyring
 
 
-def from_netrc(url: str, environ: Mapping[str, str]) -> Credentials | None:
-    """What ~/.netrc (or NETRC) holds for the host of ``url``."""
-    path = Path(environ.get("NETRC") or Path(environ.get("HOME", "/")) / ".netrc")
+class Login:
+    """A user and a password that no repr, no ``asdict`` and no JSON writer can show."""
+
+    __slots__ = ("_password", "user")
+
+    def __init__(self, user: str, password: str | None) -> None:
+        self.user = user
+        self._password = password
+
+    def __repr__(self) -> str:
+        return "Login(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Login) and (self.user, self._password) == (other.user, other._password)
+
+    def __hash__(self) -> int:
+        return hash((self.user, self._password))
+
+    @property
+    def complete(self) -> bool:
+        """False: only a user name is known."""
+        return self._password is not None
+
+    def header(self) -> str:
+        """The value of an ``Authorization`` or ``Proxy-Authorization`` header."""
+        return "Basic " + base64.b64encode(f"{self.user}:{self._password or ''}".encode()).decode()
+
+
+def split(url: str) -> tuple[str, Login | None]:
+    """``url`` without its credentials, and the credentials. Raises UsageError, which shows no password, for a bad address."""
     try:
-        entry = netrc.netrc(str(path)).authenticators(urlsplit(url).hostname or "")
-    except FileNotFoundError:
-        return None
-    except (OSError, netrc.NetrcParseError) as error:
-        progress.warn(f"{path} is not used: {type(error).__name__}")
-        return None
-    return Credentials(entry[0], entry[2] or "") if entry else None
+        parts = urlsplit(url)
+        bad = parts.port == 0 or (parts.scheme in ("http", "https") and not parts.hostname)
+    except ValueError:
+        bad = True
+    if bad:
+        raise UsageError(
+            f"not a web address: {redact(url)}",
+            hint="write https://host/path; in a user name or password write / as %2F, @ as %40, : as %3A",
+        )
+    if "@" not in parts.netloc:
+        return url, None
+    userinfo, _, host = parts.netloc.rpartition("@")
+    user, colon, password = userinfo.partition(":")
+    bare = urlunsplit(SplitResult(parts.scheme, host, parts.path, parts.query, parts.fragment))
+    return bare, Login(unquote(user), unquote(password) if colon else None) if userinfo else None
 
 
-def from_keyring(url: str, environ: Mapping[str, str]) -> Credentials | None:
-    """What the ``keyring`` command, if there is one, holds for the address or its host."""
-    command = shutil.which("keyring", path=environ.get("PATH"))
-    parts = urlsplit(url)
-    if command is None or not parts.hostname:
-        return None
-    for service in (f"{parts.scheme}://{parts.netloc}{parts.path}", parts.netloc):
-        arguments = [command, "--mode", "creds", "--output", "json", "get", service]
-        try:
-            done = subprocess.run(
-                arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=KEYRING_DEADLINE, env=dict(environ), check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
+def from_netrc(host: str, environ: Mapping[str, str], *, default: bool) -> Login | None:
+    """What netrc says of ``host``; its ``default`` entry counts only for a host that the user named as a mirror."""
+    path = Path(environ.get("NETRC") or Path(environ.get("HOME") or "/") / ".netrc")
+    try:
+        if not path.is_file():
             return None
-        if done.returncode == 0 and (found := _parsed(done.stdout)):
-            return found
+        entries = netrc.netrc(str(path))
+    except netrc.NetrcParseError as error:  # its text quotes the file: only the line may be told
+        progress.warn(f"{path}: line {error.lineno} cannot be read; no credentials taken from it")
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        progress.warn(f"{path}: {type(error).__name__}; no credentials taken from it")
+        return None
+    found = entries.hosts.get(host) or (entries.authenticators(host) if default else None)
+    return Login(found[0] or found[1] or "", found[2]) if found else None
+
+
+def from_keyring(url: str, user: str | None, environ: Mapping[str, str]) -> Login | None:
+    """What the ``keyring`` command on PATH knows of ``url`` or its host, as pip and uv ask it; None when it knows nothing."""
+    command = shutil.which("keyring", path=environ.get("PATH"))
+    if command is None:
+        return None
+    for service in (url, urlsplit(url).netloc):
+        arguments = ["get", service, user] if user else ["--mode", "creds", "get", service]
+        lines = _ask([command, *arguments], environ)
+        if lines is None:
+            continue
+        if user and lines:
+            return Login(user, lines[0])
+        if len(lines) >= 2:
+            return Login(lines[0], lines[1])
     return None
 
 
-def _parsed(text: str) -> Credentials | None:
-    import json
-
+def _ask(command: list[str], environ: Mapping[str, str]) -> list[str] | None:
     try:
-        told = json.loads(text)
-        return Credentials(told["username"], told["password"])
-    except (ValueError, KeyError, TypeError):
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={**environ, "PYTHONIOENCODING": "utf-8"},
+            timeout=KEYRING_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        progress.warn(f"keyring did not answer within {KEYRING_SECONDS:.0f} s")
         return None
+    except OSError as error:
+        progress.warn(f"keyring cannot be run: {error.strerror}")
+        return None
+    return done.stdout.decode("utf-8", "replace").splitlines() if done.returncode == 0 else None

@@ -1,37 +1,87 @@
-"""What a mirror is, as data. Credentials are apart from the address, so that an address can always be shown."""
+"""A mirror, as data: only transport, so it needs no trust; bytes are worth something once they match the lock."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
-from urllib.parse import quote
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-Kind = Literal["simple", "find-links", "direct"]
+from paddle_bootstrap.mirrors.credentials import Login, split
+from paddle_bootstrap.mirrors.redact import redact
 
+BUILD = "{build}"  # in an address: the place of the build's folder, since one file name stands in every such folder
 
-@dataclass(frozen=True)
-class Credentials:
-    """A user name and a password that no representation shows."""
-
-    username: str = field(repr=False)
-    password: str = field(repr=False)
+Kind = Literal[
+    "simple",  # PEP 503 or 691: one page per project below the address
+    "find-links",  # one page, or one local folder, that lists files of all projects
+    "files",  # no page at all: ADDRESS/PROJECT/FILE
+]
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """One place that may serve a lock's files."""
+    """One place to fetch from. ``url`` and ``proxy`` never hold credentials: those are in fields that cannot be shown."""
 
     name: str
-    url: str  # no credentials in it; may hold "{build}"
-    kind: Kind = "simple"
+    url: str
+    kind: Kind
     note: str = ""
-    source: str = ""
-    certificate: str | None = None  # a CA bundle to trust besides the system's
-    proxy: str | None = field(default=None, repr=False)  # may hold credentials
-    credentials: Credentials | None = field(default=None, repr=False)
+    source: str = ""  # where the address is from
+    certificate: str | None = None  # file or folder of certificates that replaces the default ones
+    proxy: str | None = None
+    _login: Login | None = field(default=None, repr=False)
+    _proxy_login: Login | None = field(default=None, repr=False)
 
-    def folder(self, build: str | None) -> str | None:
-        """Its address for the build's folder; None when the address needs one and there is none."""
-        if "{build}" not in self.url:
-            return self.url.rstrip("/")
-        return self.url.replace("{build}", quote(build)).rstrip("/") if build else None
+    @property
+    def folder_per_build(self) -> bool:
+        return BUILD in self.url
+
+    @property
+    def redacted(self) -> str:
+        """Name and address, fit for anybody's eyes."""
+        address = redact(self.url)
+        return address if self.name in address else f"{self.name} ({address})"
+
+    @property
+    def login(self) -> Login | None:
+        """The credentials that stood in its address."""
+        return self._login
+
+    @property
+    def proxy_login(self) -> Login | None:
+        return self._proxy_login
+
+    def for_build(self, folder: str | None) -> Mirror | None:
+        """This mirror with the build's folder in its address; None when it needs one and there is none."""
+        if not self.folder_per_build:
+            return self
+        return replace(self, url=self.url.replace(BUILD, folder)) if folder else None
+
+
+def mirror_at(
+    url: str,
+    *,
+    name: str = "",
+    kind: Kind = "simple",
+    note: str = "",
+    source: str = "",
+    certificate: str | None = None,
+    proxy: str | None = None,
+) -> Mirror:
+    """The mirror at ``url``, its credentials put where nobody sees them. Raises UsageError for a bad address."""
+    bare, login = split(url.strip())
+    bare_proxy, proxy_login = split(proxy if "://" in proxy else f"http://{proxy}") if proxy else (None, None)
+    return Mirror(name or _short(bare), bare, kind, note, source, certificate, bare_proxy, login, proxy_login)
+
+
+def identity(url: str) -> str:
+    """Two addresses with one identity are the same mirror: case of the host, default port and last slash do not count."""
+    parts = urlsplit(url)
+    default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    host = parts.netloc.lower().removesuffix(default) if default else parts.netloc.lower()
+    return urlunsplit(SplitResult(parts.scheme, host, parts.path.rstrip("/"), parts.query, ""))
+
+
+def _short(url: str) -> str:
+    parts = urlsplit(url)
+    return parts.netloc or parts.path

@@ -1,0 +1,133 @@
+"""Where the user's uv fetches from: ``uv.toml`` or ``[tool.uv]`` of the project, the user, the host, and ``UV_*`` variables.
+
+A variable outranks a file; lists are joined, strongest first. An index marked ``explicit`` serves only packages that a
+project pins to it, so it is not asked here. Rules: uv's documentation of its configuration files, 0.13.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from paddle_bootstrap import progress
+from paddle_bootstrap.mirrors.credentials import Login
+from paddle_bootstrap.mirrors.user_settings import Entry, UserSettings, is_true, local_address
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Table = Mapping[str, Any]
+_NAMED = re.compile(r"([A-Za-z0-9._-]+)=(?=\w+:|[./])(.*)")
+
+
+def read(environ: Mapping[str, str], cwd: Path) -> UserSettings:
+    """What the user's uv would use. A file that cannot be read is a warning, and the others still count."""
+    tables = [(path, table) for path in _files(environ, cwd) for table in _tables(path)]
+    no_index = is_true(environ.get("UV_NO_INDEX", "")) or any(table.get("no-index") is True for _, table in tables)
+    insecure = [str(path) for path, table in tables if table.get("allow-insecure-host")]
+    for origin in [*insecure, *(["UV_INSECURE_HOST"] if environ.get("UV_INSECURE_HOST") else [])]:
+        progress.warn(f"allow-insecure-host in {origin} is ignored: certificates are always checked")
+    found = [*_from_variables(environ, cwd), *(entry for path, table in tables for entry in _from_table(path, table))]
+    # --index before --default-index, as uv itself ranks them; a later default index is replaced by an earlier one
+    defaults = [entry for entry, default in found if default][:1]
+    others = [entry for entry, default in found if not default]
+    ordered = [_with_login(entry, environ) for entry in [*others, *defaults]]
+    return UserSettings(
+        entries=tuple(entry for entry in ordered if not (no_index and entry.kind == "simple")), no_index=no_index
+    )
+
+
+def _from_variables(environ: Mapping[str, str], cwd: Path) -> Iterator[tuple[Entry, bool]]:
+    for variable, kind, default in (
+        ("UV_INDEX", "simple", False),
+        ("UV_EXTRA_INDEX_URL", "simple", False),
+        ("UV_DEFAULT_INDEX", "simple", True),
+        ("UV_INDEX_URL", "simple", True),
+        ("UV_FIND_LINKS", "find-links", False),
+    ):
+        for item in re.split(r"[\s,]+" if kind == "find-links" else r"\s+", environ.get(variable, "")):
+            if item:
+                named = _NAMED.fullmatch(item)
+                name, url = named.groups() if named else ("", item)
+                flat = kind == "find-links"
+                yield Entry(local_address(url, cwd), "find-links" if flat else "simple", variable, name), default
+
+
+def _from_table(path: Path, table: Table) -> Iterator[tuple[Entry, bool]]:
+    def entry(url: str, key: str, name: str = "", *, flat: bool = False) -> Entry:
+        return Entry(local_address(url, path.parent), "find-links" if flat else "simple", f"{key} in {path}", name)
+
+    for index in _items(table, "index", dict):
+        url, name = index.get("url"), index.get("name")
+        if isinstance(url, str) and index.get("explicit") is not True:
+            flat = index.get("format") == "flat"
+            yield entry(url, "index", name if isinstance(name, str) else "", flat=flat), index.get("default") is True
+    for url in _items(table, "extra-index-url", str):
+        yield entry(url, "extra-index-url"), False
+    for url in _items(table, "index-url", str):
+        yield entry(url, "index-url"), True
+    for url in _items(table, "find-links", str):
+        yield entry(url, "find-links", flat=True), False
+
+
+def _items(table: Table, key: str, kind: type) -> list[Any]:
+    value = table.get(key)
+    items = value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, kind)]
+
+
+def _with_login(entry: Entry, environ: Mapping[str, str]) -> Entry:
+    """``UV_INDEX_<NAME>_USERNAME`` and ``_PASSWORD`` belong to the index of that name."""
+    stem = "UV_INDEX_" + re.sub(r"[^A-Z0-9]", "_", entry.name.upper())
+    user, password = environ.get(f"{stem}_USERNAME"), environ.get(f"{stem}_PASSWORD")
+    if not entry.name or (user is None and password is None):
+        return entry
+    return Entry(entry.url, entry.kind, entry.origin, entry.name, Login(user or "", password))
+
+
+def _files(environ: Mapping[str, str], cwd: Path) -> list[Path]:
+    """Settings files that exist, strongest first."""
+    if is_true(environ.get("UV_NO_CONFIG", "")):
+        return []
+    if environ.get("UV_CONFIG_FILE"):
+        return [cwd / environ["UV_CONFIG_FILE"]]
+    folders = (cwd, *cwd.parents)
+    project = next((path for folder in folders for path in _project_files(folder)), None)
+    config = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or "/") / ".config")
+    wide = [Path(folder) for folder in (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":") if folder]
+    candidates = (folder / "uv" / "uv.toml" for folder in [*wide, Path("/etc")])
+    system = next((path for path in candidates if path.is_file()), None)
+    user = config / "uv" / "uv.toml"
+    return [path for path in (project, user if user.is_file() else None, system) if path is not None]
+
+
+def _project_files(folder: Path) -> Iterator[Path]:
+    if (folder / "uv.toml").is_file():
+        yield folder / "uv.toml"
+    project = folder / "pyproject.toml"
+    if project.is_file() and b"[tool.uv" in project.read_bytes():
+        yield project
+
+
+def _tables(path: Path) -> Iterator[Table]:
+    """The ``[pip]`` table, which outranks the top level for ``uv pip``, then the top level."""
+    try:
+        data: Any = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        progress.warn(f"{path}: {error.strerror}; its settings are not used")
+        return
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:  # its text may quote the file
+        progress.warn(f"{path}: not TOML in UTF-8 ({type(error).__name__}); its settings are not used")
+        return
+    if path.name == "pyproject.toml":
+        tool = data.get("tool")
+        data = tool.get("uv") if isinstance(tool, dict) else None
+    if isinstance(data, dict):
+        if isinstance(data.get("pip"), dict):
+            yield data["pip"]
+        yield data
