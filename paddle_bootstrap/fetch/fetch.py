@@ -1,31 +1,28 @@
-"""Brings a lock's wheels into the store: each from the first mirror that serves the right bytes."""
+"""pylock.toml -> store: whatever a lock's wheels lack is brought from the mirrors, verified, and named."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paddle_bootstrap import progress
-from paddle_bootstrap.errors import NoMirrorServes, NoSpace, WrongBytes
-from paddle_bootstrap.fetch.connection import Refused, Session
+from paddle_bootstrap.errors import BootstrapError, NoMirrorServes, WrongBytes
+from paddle_bootstrap.fetch.patience import Patience
+from paddle_bootstrap.fetch.source import Source
 from paddle_bootstrap.fetch.store import Store
-from paddle_bootstrap.fetch.transfer import Transfer, TransferRecord, download
+from paddle_bootstrap.fetch.transfer import Brought, OneStream, Transfer, TransferRecord
 from paddle_bootstrap.filelock import held
 from paddle_bootstrap.lock.model import Wheel
 from paddle_bootstrap.mirrors.model import Mirror
-from paddle_bootstrap.progress import human_bytes
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """Every wheel's verified file, and what each mirror did for it."""
+    """Every wheel asked for, verified and in the store, and how it came there."""
 
-    files: Mapping[str, Path]
-    transfers: tuple[TransferRecord, ...]
+    files: Mapping[str, Path]  # file name -> its place in the store
+    transfers: tuple[TransferRecord, ...] = ()
 
 
 def fetch(
@@ -34,96 +31,73 @@ def fetch(
     build: str | None,
     mirrors: Sequence[Mirror],
     store: Store,
-    environ: Mapping[str, str],
-    transfer: Transfer = download,
+    transfer: Transfer | None = None,
+    patience: Patience | None = None,
+    environ: Mapping[str, str] = os.environ,
 ) -> Fetched:
-    """Fetch what the store lacks of ``wheels``. ``build``: the folder on mirrors that keep one per build.
+    """All of ``wheels`` in the store. Wheels that are there already cost nothing: no lock, no network.
 
-    Raises NoMirrorServes or WrongBytes, naming what every mirror did; what arrived is kept for the next run.
+    ``build`` is the build's folder on mirrors that keep one per build ("cu118"); without it those are not asked.
+
+    Raises NoMirrorServes or WrongBytes naming every mirror with its reason, NoSpace before anything is downloaded,
+    TargetBusy when another run holds the store, InstallFailed when the store cannot be written.
     """
-    records: list[TransferRecord] = []
-    if any(store.has(wheel) is None for wheel in wheels):
+    wanted = {wheel.filename: wheel for wheel in wheels}
+    records: tuple[TransferRecord, ...] = ()
+    if any(store.has(wheel) is None for wheel in wanted.values()):
         with held(store.lock, f"the store {store.root}"):
-            missing = [wheel for wheel in wheels if store.has(wheel) is None]
-            _require_room(missing, store)
-            sessions = [Session(mirror, environ) for mirror in mirrors]
-            for wheel in missing:
-                records += _fetched(wheel, build, sessions, store, transfer)
-            for session in sessions:
-                session.close()
-    return Fetched({wheel.filename: store.path(wheel) for wheel in wheels}, tuple(records))
+            missing = [wheel for wheel in wanted.values() if store.has(wheel) is None]
+            patience = patience or Patience()
+            records = _bring(missing, build, mirrors, store, transfer or OneStream(patience), patience, environ)
+    return Fetched({name: store.path(wheel.sha256, name) for name, wheel in wanted.items()}, records)
 
 
-def _require_room(missing: Sequence[Wheel], store: Store) -> None:
-    partial = sum(store.partial(wheel).stat().st_size for wheel in missing if store.partial(wheel).exists())
-    needed = sum(wheel.size or 0 for wheel in missing) - partial
-    free = shutil.disk_usage(store.root).free
-    if needed > free:
-        raise NoSpace(
-            f"the store {store.root} needs {human_bytes(needed)}, its file system has {human_bytes(free)} free",
-            hint="free some space, or give a --store elsewhere",
-        )
-
-
-def _fetched(
-    wheel: Wheel, build: str | None, sessions: Sequence[Session], store: Store, transfer: Transfer
-) -> Iterator[TransferRecord]:
-    records: list[TransferRecord] = []
-    for session in sessions:
-        record = _attempt(wheel, build, session, store, transfer)
-        records.append(record)
-        if record.outcome == "served":
-            path = store.admit(wheel)
-            progress.transfer(wheel.filename, path.stat().st_size, path.stat().st_size)
-            yield from records
-            return
-        progress.note(f"{record.mirror}: {record.error}")
-    tried = [f"{record.mirror}: {record.error}" for record in records]
-    if any(record.outcome == "wrong" for record in records):
-        raise WrongBytes(
-            f"no mirror has the lock's {wheel.filename}",
-            tried=tried,
-            hint="do not install it; report the mirrors that are named, and try another with --mirror",
-        )
-    raise NoMirrorServes(
-        f"no mirror could serve {wheel.filename}",
-        tried=tried or ["no mirror is configured"],
-        hint="check the network and proxy, or name a mirror: --mirror TUNA or --mirror https://HOST/simple",
-    )
-
-
-def _attempt(wheel: Wheel, build: str | None, session: Session, store: Store, transfer: Transfer) -> TransferRecord:
-    partial = store.partial(wheel)
-    before = partial.stat().st_size if partial.exists() else 0
-    started = time.monotonic()
-    outcome, error, digest = "served", None, ""
+def _bring(
+    missing: Sequence[Wheel],
+    build: str | None,
+    mirrors: Sequence[Mirror],
+    store: Store,
+    transfer: Transfer,
+    patience: Patience,
+    environ: Mapping[str, str],
+) -> tuple[TransferRecord, ...]:
+    store.require_space(missing)
+    usable = [mirror for mirror in (mirror.for_build(build) for mirror in mirrors) if mirror is not None]
+    sources = [Source(mirror, environ, patience) for mirror in usable]
     try:
-        digest = transfer(wheel, session, build, partial)
-    except Refused as reason:
-        outcome, error = "refused", str(reason)
-    arrived = partial.stat().st_size if partial.exists() else 0
-    if outcome == "served" and digest != wheel.sha256:
-        whole = f"{arrived} bytes with sha256 {digest[:16]}…, the lock has {wheel.sha256[:16]}…"
-        outcome, error = "wrong", f"sent wrong bytes: {whole}"
-        partial.unlink()
-        if before:  # the liar may be an earlier mirror: this one gets a whole chance of its own
-            return _attempt(wheel, build, session, store, transfer)
-    elif outcome == "served":
-        _synced(partial)
-    return TransferRecord(
-        filename=wheel.filename,
-        mirror=session.mirror.name,
-        bytes=max(0, arrived - before),
-        resumed_bytes=before,
-        seconds=round(time.monotonic() - started, 3),
-        outcome=outcome,  # type: ignore[arg-type]
-        error=error,
-    )
-
-
-def _synced(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
+        brought = transfer.bring(missing, sources, store)
     finally:
-        os.close(descriptor)
+        for source in sources:
+            source.close()
+    if brought.missing:
+        raise _explained(brought, len(missing), usable)
+    return brought.records
+
+
+def _explained(brought: Brought, asked: int, mirrors: Sequence[Mirror]) -> BootstrapError:
+    """Wrong bytes outrank silence: somebody who delivers other bytes than the lock's is what the user has to know."""
+    names = [wheel.filename for wheel in brought.missing]
+    failed = [record for record in brought.records if record.filename in names]
+    tried = [f"{record.filename}: {record.mirror}: {record.error}" for record in failed]
+    kept = "; what arrived is kept, the next run goes on there" if len(names) < asked else ""
+    others = "name another mirror with --mirror NAME or --mirror https://HOST/simple"
+    wrong = {record.filename: None for record in failed if record.outcome == "wrong"}
+    if wrong:
+        culprits = dict.fromkeys(record.mirror for record in failed if record.outcome == "wrong")
+        return WrongBytes(
+            f"other bytes than the lock's for {_listed(list(wrong))}, from all that delivered: {', '.join(culprits)}",
+            hint=f"{others}; if a second one disagrees with the lock too, restore the lock{kept}",
+            tried=tried,
+        )
+    count = f"none of {len(mirrors)} mirrors" if len(mirrors) > 1 else "no mirror"
+    return NoMirrorServes(
+        f"{count} could serve {_listed(names)}",
+        hint=f"check the network and the proxy, or {others}{kept}",
+        tried=tried or ("no mirror is configured for this lock",),
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return (
+        names[0] if len(names) == 1 else f"{len(names)} files ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+    )

@@ -1,28 +1,60 @@
-"""The store: verified wheels by their sha256. A file has its name only once its size and hash hold.
+"""The store: wheels by their sha256, so that one name with many contents (one per cuXXX folder) mixes nothing.
 
-    wheels/<first two>/<sha256>/<file name>     verified
-    partial/<sha256>.part                       what has arrived of one that is not
-    uv/                                         uv's cache of unpacked wheels
+ROOT/wheels/sha256/AA/SHA256/FILENAME    verified, complete
+ROOT/partial/SHA256.part                 what has arrived so far; the next run goes on there
+ROOT/uv/                                 uv's own cache, beside the wheels so that it can link
+ROOT/lock                                held while a run writes
 """
 
 from __future__ import annotations
 
+import errno
 import os
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from paddle_bootstrap.errors import DamagedLock, InstallFailed, NoSpace
 from paddle_bootstrap.lock.model import Wheel
+from paddle_bootstrap.progress import human_bytes
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
+def default_root(environ: Mapping[str, str]) -> Path:
+    """``paddle-bootstrap`` in the XDG cache directory."""
+    cache = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/") / ".cache"
+    return Path(cache) / "paddle-bootstrap"
+
+
 class Store:
-    root: Path
+    """A folder of verified wheels. Making one touches nothing."""
 
-    def path(self, wheel: Wheel) -> Path:
-        """Where ``wheel`` is, or will be."""
-        return self.root / "wheels" / wheel.sha256[:2] / wheel.sha256 / wheel.filename
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.root)!r})"
+
+    def path(self, sha256: str, filename: str) -> Path:
+        """Where a wheel stands, or would. Raises DamagedLock for a digest or a name that could lead elsewhere."""
+        if not _SHA256.fullmatch(sha256) or Path(filename).name != filename or filename in ("", ".", ".."):
+            raise DamagedLock(f"not a file name with a sha256: {filename!r} {sha256!r}")
+        return self.root / "wheels" / "sha256" / sha256[:2] / sha256 / filename
+
+    def has(self, wheel: Wheel) -> Path | None:
+        """The wheel, if it is here. Its hash was verified before it got this name; a lost end shows in its size."""
+        path = self.path(wheel.sha256, wheel.filename)
+        try:
+            size = path.stat().st_size
+        except OSError:
+            return None
+        return path if wheel.size in (None, size) else None
 
     def partial(self, wheel: Wheel) -> Path:
+        """Where a wheel's bytes gather until they are all there and right."""
+        self.path(wheel.sha256, wheel.filename)
         return self.root / "partial" / f"{wheel.sha256}.part"
 
     @property
@@ -31,25 +63,57 @@ class Store:
 
     @property
     def lock(self) -> Path:
-        return self.root / ".lock"
+        return self.root / "lock"
 
-    def has(self, wheel: Wheel) -> Path | None:
-        """The verified file, or None. Its hash was checked when it was given this name; its size is checked now."""
-        path = self.path(wheel)
-        try:
-            size = path.stat().st_size
-        except OSError:
-            return None
-        return path if wheel.size in (None, size) else None
-
-    def admit(self, wheel: Wheel) -> Path:
-        """Give the verified partial file its name, durably."""
-        path = self.path(wheel)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(self.partial(wheel), path)  # noqa: PTH105
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    def keep(self, wheel: Wheel) -> Path:
+        """Give the verified partial its name. The caller has compared its digest and flushed it to the disk."""
+        path = self.path(wheel.sha256, wheel.filename)
+        with self.explained():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.partial(wheel).replace(path)
+            _flush(path.parent)
         return path
+
+    def require_space(self, wheels: Sequence[Wheel]) -> None:
+        """Raises NoSpace when the missing bytes of ``wheels`` do not fit. Sizes that a lock lacks count as 0."""
+        missing = sum(max(0, (wheel.size or 0) - _size(self.partial(wheel))) for wheel in wheels)
+        place = next(path for path in (self.root.absolute(), *self.root.absolute().parents) if path.exists())
+        state = os.statvfs(place)
+        free = state.f_bavail * state.f_frsize
+        if free < missing:
+            raise NoSpace(
+                f"the store {self.root} lacks {human_bytes(missing - free)}: "
+                f"{human_bytes(missing)} to fetch, {human_bytes(free)} free",
+                hint="free some space, or name a store on another disk with --store",
+            )
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Errors of the file system inside the block name the store and the way on."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise NoSpace(
+                    f"the store {self.root} is full; what has arrived is kept for the next run",
+                    hint="free some space, or name a store on another disk with --store",
+                ) from error
+            raise InstallFailed(
+                f"cannot write to the store {self.root}: {error.filename or ''} {error.strerror}".replace("  ", " "),
+                hint="make it writable for this user, or name another one with --store",
+            ) from error
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,29 +1,30 @@
-"""Moving one file from one mirror into a partial file. ``Transfer`` is the seat of the engine; ``download`` the first one."""
+"""Bringing wheels into the store: the seat of an engine, and its first form, one stream from one mirror at a time."""
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import http.client
-import queue
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, Literal, Protocol
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from typing import Literal, Protocol
 
 from paddle_bootstrap import progress
-from paddle_bootstrap.errors import InstallFailed, NoSpace
-from paddle_bootstrap.fetch.connection import Refused, Session, _told
-from paddle_bootstrap.fetch.pages import locate
+from paddle_bootstrap.fetch.failure import MirrorFailure
+from paddle_bootstrap.fetch.index_page import Link
+from paddle_bootstrap.fetch.partial import BUFFER, Partial
+from paddle_bootstrap.fetch.patience import Patience
+from paddle_bootstrap.fetch.source import Body, Source
+from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.lock.model import Wheel
+from paddle_bootstrap.progress import human_bytes
 
-BLOCK = 1 << 20  # bytes
-FRUITLESS = 3  # attempts in a row that bring no byte, before the next mirror is asked
-RETRY_LIMIT = 60.0  # seconds of Retry-After that are obeyed
+_FLUSH = BUFFER // 4  # bytes gathered before they are written
+_DRAW_SECONDS = 0.1
+_REFUSALS = (
+    2  # files in a row that a mirror refused: it will refuse the rest too, and asking on is what gets hosts banned
+)
+
+
+Outcome = Literal["fetched", "failed", "wrong", "missing"]
 
 
 @dataclass(frozen=True)
@@ -31,184 +32,190 @@ class TransferRecord:
     """One mirror's part in one file."""
 
     filename: str
-    mirror: str
-    bytes: int  # that this mirror sent
+    mirror: str  # name and address, without secrets
+    bytes: int  # that this mirror delivered
     resumed_bytes: int  # that were there before
     seconds: float
-    outcome: Literal["served", "wrong", "refused"]
-    error: str | None = None
+    outcome: Outcome
+    error: str | None = None  # the mirror's reason
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What a transfer did: every attempt, and for the files that are still missing each mirror's reason."""
+
+    records: tuple[TransferRecord, ...]
+    missing: tuple[Wheel, ...] = ()
 
 
 class Transfer(Protocol):
-    """Brings ``wheel`` into ``partial`` from the session's mirror and returns its sha256; may continue what is there.
+    """Brings wheels from mirrors into the store. Law 1: nothing gets its name before its bytes match the lock."""
 
-    Raises Refused, with whatever arrived kept for the next mirror.
-    """
-
-    def __call__(self, wheel: Wheel, session: Session, build: str | None, partial: Path) -> str: ...
+    def bring(self, wheels: Sequence[Wheel], sources: Sequence[Source], store: Store) -> Brought: ...
 
 
-class Hasher:
-    """sha256 in its own thread: hashlib releases the GIL, so a large file is hashed while it arrives."""
+class OneStream:
+    """One connection, mirrors in the order given. What one mirror delivered is continued by the next."""
 
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-        self._filled: queue.SimpleQueue[tuple[bytearray, int] | None] = queue.SimpleQueue()
-        self._free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
-        for _ in range(4):
-            self._free.put(bytearray(BLOCK))
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
+    def __init__(self, patience: Patience | None = None) -> None:
+        self.patience = patience or Patience()
+        self._out: dict[Source, str] = {}  # mirrors that are not asked again in this run, and why
+        self._refusals: dict[Source, int] = {}
 
-    def buffer(self) -> bytearray:
-        """An empty block; waits for the hash when it is behind."""
-        return self._free.get()
+    def bring(self, wheels: Sequence[Wheel], sources: Sequence[Source], store: Store) -> Brought:
+        """Every wheel is tried, so that one missing file does not hide another, and the next run has less to do."""
+        records: list[TransferRecord] = []
+        missing = []
+        for wheel in wheels:
+            with Partial(store, wheel) as partial:
+                found = self._bring_one(wheel, sources, partial, records)
+            if found:
+                store.keep(wheel)
+                size = partial.size
+                progress.transfer(wheel.filename, size, size)
+            else:
+                missing.append(wheel)
+        return Brought(tuple(records), tuple(missing))
 
-    def add(self, block: bytearray, count: int) -> None:
-        self._filled.put((block, count))
+    def _bring_one(
+        self, wheel: Wheel, sources: Sequence[Source], partial: Partial, records: list[TransferRecord]
+    ) -> bool:
+        if partial.size and partial.size == wheel.size:  # the last run ended between the last byte and the name
+            if partial.digest() == wheel.sha256:
+                return True
+            partial.restart()
+        for source in sources:
+            record = self._attempt(source, wheel, partial)
+            records.append(record)
+            if record.outcome == "fetched":
+                return True
+            tell = progress.note if record.outcome == "missing" else progress.warn
+            tell(f"{wheel.filename}: {record.mirror}: {record.error}")
+        return False
 
-    def hexdigest(self) -> str:
-        self._filled.put(None)
-        self._thread.join()
-        return self._digest.hexdigest()
-
-    def _work(self) -> None:
-        while (item := self._filled.get()) is not None:
-            block, count = item
-            self._digest.update(memoryview(block)[:count])
-            self._free.put(block)
-
-
-def download(wheel: Wheel, session: Session, build: str | None, partial: Path) -> str:
-    """One connection, in order, resumed with Range as often as that brings bytes."""
-    url = locate(session, wheel, build)
-    hasher = Hasher()
-    with _opened(partial) as file:
-        done = _refill(file, hasher)
-        fruitless = 0
-        while wheel.size is None or done < wheel.size:
-            before = done
-            try:
-                done = _copied(file, hasher, wheel, session, url, done)
-                if wheel.size is None:
-                    break
-                if done < wheel.size:
-                    raise Refused(f"the body ended after {done} of {wheel.size} bytes")
-            except Refused as reason:
-                done = file.tell()
-                fruitless = 0 if done > before else fruitless + 1
-                if fruitless >= FRUITLESS or reason.status in (401, 403, 404, 410, 416):
-                    raise
-                time.sleep(min(reason.retry_after or 0.2 * fruitless, RETRY_LIMIT))
-        file.flush()
-    return hasher.hexdigest()
-
-
-def _opened(partial: Path) -> IO[bytes]:
-    try:
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        return partial.open("r+b" if partial.exists() else "w+b", buffering=0)
-    except OSError as error:
-        raise InstallFailed(f"the store cannot be written: {partial}: {error.strerror}", hint="give another --store") from error
-
-
-def _refill(file: IO[bytes], hasher: Hasher) -> int:
-    """Hash what an earlier run left; returns its length."""
-    while True:
-        block = hasher.buffer()
-        count = file.readinto(block)  # type: ignore[attr-defined]
-        if not count:
-            return file.tell()
-        hasher.add(block, count)
-
-
-def _copied(file: IO[bytes], hasher: Hasher, wheel: Wheel, session: Session, url: str, done: int) -> int:
-    for block, count in _blocks(hasher, wheel, session, url, done):
-        if wheel.size is not None and done + count > wheel.size:
-            raise Refused(f"it sends more than the lock's {wheel.size} bytes", status=416)
-        _write(file, memoryview(block)[:count])
-        done += count
-        hasher.add(block, count)
-        _report(wheel, done)
-    return done
-
-
-def _write(file: IO[bytes], data: memoryview) -> None:
-    try:
-        while data:
-            data = data[file.write(data) :]
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpace(f"no room left for {file.name}", hint="free some space or give another --store; the part is kept") from error
-        raise InstallFailed(f"the store cannot be written: {file.name}: {error.strerror}") from error
-
-
-_last_report = 0.0
-
-
-def _report(wheel: Wheel, done: int) -> None:
-    global _last_report  # noqa: PLW0603 one clock for one line on the terminal
-    now = time.monotonic()
-    if now - _last_report > 0.1 and done != wheel.size:
-        _last_report = now
-        progress.transfer(wheel.filename, done, wheel.size)
-
-
-def _blocks(hasher: Hasher, wheel: Wheel, session: Session, url: str, done: int) -> Iterator[tuple[bytearray, int]]:
-    source: Any
-    if url.startswith("file:"):
-        path = Path(url2pathname(urlsplit(url).path))
+    def _attempt(self, source: Source, wheel: Wheel, partial: Partial) -> TransferRecord:
+        """One mirror's whole part in one file, with all its retries."""
+        began, before = time.monotonic(), partial.size
+        stream = _Stream(source, wheel, partial, self.patience)
+        failure: MirrorFailure | None = None
         try:
-            source = path.open("rb", buffering=0)
-        except OSError as error:
-            raise Refused(f"{path}: {error.strerror}", status=404) from error
-        source.seek(done)
-    else:
-        source = _response(session, url, done)
-    try:
+            if source in self._out:
+                raise MirrorFailure("unreachable", f"not asked again: {self._out[source]}")
+            stream.deliver()
+            self._refusals[source] = 0
+        except MirrorFailure as error:
+            failure = error
+            self._judge(source, error)
+        outcome: Outcome = "fetched"
+        if failure:
+            outcome = failure.kind if failure.kind in ("wrong", "missing") else "failed"
+        return TransferRecord(
+            wheel.filename,
+            source.mirror.redacted,
+            stream.delivered,
+            before,
+            round(time.monotonic() - began, 3),
+            outcome,
+            failure.reason if failure else None,
+        )
+
+    def _judge(self, source: Source, failure: MirrorFailure) -> None:
+        if failure.kind == "refused":
+            self._refusals[source] = self._refusals.get(source, 0) + 1
+        if failure.kind in ("unreachable", "limited") or self._refusals.get(source, 0) >= _REFUSALS:
+            self._out.setdefault(source, failure.reason)
+
+
+class _Stream:
+    """One file from one mirror."""
+
+    def __init__(self, source: Source, wheel: Wheel, partial: Partial, patience: Patience) -> None:
+        self.source = source
+        self.wheel = wheel
+        self.partial = partial
+        self.patience = patience
+        self.delivered = 0  # bytes
+        self._validator: str | None = None
+        self._drawn = 0.0
+
+    def deliver(self) -> None:
+        """Returns when the partial holds the lock's bytes; raises MirrorFailure.
+
+        Bytes that another mirror or an earlier run left may be the wrong ones, so this mirror is blamed only for a file
+        that it delivered alone.
+        """
+        link = self.source.find(self.wheel)
+        inherited = self.partial.size > 0
+        self._gather(link)
+        if inherited and self.partial.digest() != self.wheel.sha256:
+            progress.warn(f"{self.wheel.filename}: bytes left by an earlier attempt were wrong; it is fetched again")
+            self.partial.restart()
+            self._gather(link)
+        found = self.partial.digest()
+        if found != self.wheel.sha256:
+            self.partial.restart()
+            raise MirrorFailure("wrong", f"it delivers sha256 {found}, the lock says {self.wheel.sha256}")
+
+    def _gather(self, link: Link) -> None:
+        """Until the last byte: goes on after each cut while there is progress, and gives up after some without."""
+        idle = 0
         while True:
-            block = hasher.buffer()
-            count = _filled(source, block)
-            if count == 0:
+            reached = self.partial.size
+            try:
+                self._read(link)
                 return
-            yield block, count
-    except (OSError, http.client.HTTPException) as error:
-        session.drop(url)
-        raise Refused(_told(error)) from error
-    except GeneratorExit:
-        session.drop(url)
-        raise
-    finally:
-        source.close()
+            except MirrorFailure as failure:
+                if not failure.retry:
+                    raise
+                idle = 0 if self.partial.size >= reached + self.patience.progress else idle + 1
+                if idle > self.patience.retries:
+                    raise
+                progress.note(f"{self.wheel.filename}: {failure.reason}; going on at {human_bytes(self.partial.size)}")
+                if idle:
+                    time.sleep(self.patience.pause * 2 ** (idle - 1))
 
+    def _read(self, link: Link) -> None:
+        body = self.source.open(link, self.partial.size, self._validator)
+        try:
+            self._require_size(body.total)
+            if body.start != self.partial.size:
+                self.partial.restart()
+            self._validator = body.validator
+            self._pump(body)
+        finally:
+            body.close()
+        size = self.wheel.size
+        if body.cut or (size is not None and self.partial.size < size):
+            raise MirrorFailure("broken", f"the transfer was cut at {human_bytes(self.partial.size)}", retry=True)
+        if size is not None and self.partial.size > size:
+            self.partial.restart()
+            raise MirrorFailure("wrong", f"it delivers more than the lock's {size} bytes")
 
-def _filled(source: Any, block: bytearray) -> int:
-    count: int = source.readinto(block) or 0
-    return count
+    def _require_size(self, announced: int | None) -> None:
+        if announced is not None and self.wheel.size is not None and announced != self.wheel.size:
+            raise MirrorFailure("wrong", f"its file has {announced} bytes, the lock says {self.wheel.size}")
 
+    def _pump(self, body: Body) -> None:
+        """From the body to the partial, until the body ends or holds more than the lock says."""
+        window, window_bytes = time.monotonic(), self.delivered
+        count = 1
+        while count and (self.wheel.size is None or self.partial.size <= self.wheel.size):
+            buffer, filled = self.partial.buffer(), 0
+            view = memoryview(buffer)
+            try:
+                while filled < _FLUSH and (count := body.read_into(view[filled:])):
+                    filled += count
+                    self.delivered += count
+                    now = time.monotonic()
+                    self._draw(now, self.partial.size + filled)
+                    if now - window >= self.patience.read:
+                        if (self.delivered - window_bytes) < self.patience.floor * (now - window):
+                            raise MirrorFailure("broken", f"it sends less than {human_bytes(self.patience.floor)}/s")
+                        window, window_bytes = now, self.delivered
+            finally:  # an interrupted run continues where it stopped
+                self.partial.append(buffer, filled)
 
-def _response(session: Session, url: str, done: int) -> http.client.HTTPResponse:
-    response, final = session.get(url, {"Range": f"bytes={done}-"} if done else {})
-    if response.status == 200 and done:
-        response = _skipped(response, done)
-    elif response.status == 206:
-        start = response.headers.get("Content-Range", "")
-        if not start.startswith(f"bytes {done}-"):
-            session.drop(final)
-            raise Refused(f"asked for bytes from {done}, it answered {start or 'without Content-Range'}", status=416)
-    elif response.status != 200:
-        session.drop(final)
-        after = response.headers.get("Retry-After", "")
-        seconds = float(after) if after.isdigit() else None
-        raise Refused(f"HTTP {response.status} for the file", status=response.status, retry_after=seconds)
-    return response
-
-
-def _skipped(response: http.client.HTTPResponse, count: int) -> http.client.HTTPResponse:
-    """A mirror without Range sends the whole file again; what is there already is read past."""
-    try:
-        while count and (part := response.read(min(count, BLOCK))):
-            count -= len(part)
-    except (OSError, http.client.HTTPException) as error:
-        raise Refused(_told(error)) from error
-    return response
+    def _draw(self, now: float, done: int) -> None:
+        if now - self._drawn >= _DRAW_SECONDS and done != self.wheel.size:
+            self._drawn = now
+            progress.transfer(self.wheel.filename, done, self.wheel.size)

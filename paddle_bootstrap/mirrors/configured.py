@@ -23,13 +23,15 @@ TABLE = Path(__file__).with_name("mirrors.toml")
 OFFICIAL = "official"
 
 
-def configured(wanted: Sequence[str], environ: Mapping[str, str], *, cwd: Path) -> tuple[Mirror, ...]:
+def configured(
+    wanted: Sequence[str], environ: Mapping[str, str], *, cwd: Path, etc: Path = Path("/etc")
+) -> tuple[Mirror, ...]:
     """The mirrors in ``wanted`` alone; if empty: those of the user's pip and uv, the official index, the file's rows.
 
     The user's certificate and proxy count for every mirror. Where the user's settings forbid indexes, public ones are
     left out too. Raises UsageError for a name nobody knows.
     """
-    pip, uv = pip_settings.read(environ, cwd), uv_settings.read(environ, cwd)
+    pip, uv = pip_settings.read(environ, cwd, etc), uv_settings.read(environ, cwd, etc)
     if wanted:
         found = [_named(item, cwd) for item in wanted]
     else:

@@ -46,7 +46,7 @@ class Login:
 
 
 def split(url: str) -> tuple[str, Login | None]:
-    """``url`` without its credentials, and the credentials. Raises UsageError, which shows no password, for a bad address."""
+    """``url`` without its credentials, and these. Raises UsageError, which shows no password, for a bad address."""
     try:
         parts = urlsplit(url)
         bad = parts.port == 0 or (parts.scheme in ("http", "https") and not parts.hostname)
@@ -83,7 +83,7 @@ def from_netrc(host: str, environ: Mapping[str, str], *, default: bool) -> Login
 
 
 def from_keyring(url: str, user: str | None, environ: Mapping[str, str]) -> Login | None:
-    """What the ``keyring`` command on PATH knows of ``url`` or its host, as pip and uv ask it; None when it knows nothing."""
+    """What the ``keyring`` command on PATH knows of ``url`` or its host, asked as pip and uv do."""
     command = shutil.which("keyring", path=environ.get("PATH"))
     if command is None:
         return None

@@ -1,4 +1,4 @@
-"""A mirror, as data: only transport, so it needs no trust; bytes are worth something once they match the lock."""
+"""A mirror, as data: only transport, so it needs no trust."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Mirror:
-    """One place to fetch from. ``url`` and ``proxy`` never hold credentials: those are in fields that cannot be shown."""
+    """One place to fetch from. ``url`` and ``proxy`` hold no credentials: those are in fields that cannot be shown."""
 
     name: str
     url: str
-    kind: Kind
+    kind: Kind = "simple"
     note: str = ""
     source: str = ""  # where the address is from
     certificate: str | None = None  # file or folder of certificates that replaces the default ones
@@ -68,14 +68,14 @@ def mirror_at(
     certificate: str | None = None,
     proxy: str | None = None,
 ) -> Mirror:
-    """The mirror at ``url``, its credentials put where nobody sees them. Raises UsageError for a bad address."""
+    """The mirror at ``url``, its credentials where nobody sees them. Raises UsageError for a bad address."""
     bare, login = split(url.strip())
     bare_proxy, proxy_login = split(proxy if "://" in proxy else f"http://{proxy}") if proxy else (None, None)
     return Mirror(name or _short(bare), bare, kind, note, source, certificate, bare_proxy, login, proxy_login)
 
 
 def identity(url: str) -> str:
-    """Two addresses with one identity are the same mirror: case of the host, default port and last slash do not count."""
+    """What two addresses of one mirror share: the host's case, a default port and the last slash do not count."""
     parts = urlsplit(url)
     default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
     host = parts.netloc.lower().removesuffix(default) if default else parts.netloc.lower()

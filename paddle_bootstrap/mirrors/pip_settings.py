@@ -1,7 +1,7 @@
 """Where the user's pip fetches from: its settings files and variables, with pip's own precedence.
 
-Weakest first: host-wide files, the user's files, the active environment's file, ``PIP_CONFIG_FILE``, ``PIP_*`` variables;
-in each, ``[global]`` before ``[install]``. A stronger value replaces a weaker one, lists included. Rules:
+Weakest first: host-wide files, the user's, the active environment's, ``PIP_CONFIG_FILE``, ``PIP_*`` variables. In each,
+``[global]`` before ``[install]``. A stronger value replaces a weaker one, lists included. Rules:
 pip/_internal/configuration.py of pip 26.
 """
 
@@ -19,9 +19,9 @@ _SECTIONS = ("global", "install")
 _NAME = "pip.conf"
 
 
-def read(environ: Mapping[str, str], cwd: Path) -> UserSettings:
+def read(environ: Mapping[str, str], cwd: Path, etc: Path) -> UserSettings:
     """What the user's pip would use. A file that cannot be read is a warning, and the others still count."""
-    values = _values(environ, cwd)
+    values = _values(environ, cwd, etc)
     entries = [
         *_entries(values, "index-url", "simple", cwd),
         *_entries(values, "extra-index-url", "simple", cwd),
@@ -49,10 +49,10 @@ def _entries(values: Mapping[str, tuple[str, str]], key: str, kind: str, cwd: Pa
         yield Entry(local_address(url, cwd), "find-links" if kind == "find-links" else "simple", f"{key} in {origin}")
 
 
-def _values(environ: Mapping[str, str], cwd: Path) -> dict[str, tuple[str, str]]:
-    """Key -> (value, where it stands). Sections outrank files: [install] of a weak file beats [global] of a strong one."""
+def _values(environ: Mapping[str, str], cwd: Path, etc: Path) -> dict[str, tuple[str, str]]:
+    """Key -> (value, origin). Sections outrank files: [install] of a weak file beats [global] of a strong one."""
     by_section: dict[str, dict[str, tuple[str, str]]] = {section: {} for section in _SECTIONS}
-    for path in _files(environ, cwd):
+    for path in _files(environ, cwd, etc):
         for section, key, value in _read(path):
             if value:
                 by_section[section][key] = (value, str(path))
@@ -65,14 +65,14 @@ def _values(environ: Mapping[str, str], cwd: Path) -> dict[str, tuple[str, str]]
     return merged
 
 
-def _files(environ: Mapping[str, str], cwd: Path) -> list[Path]:
+def _files(environ: Mapping[str, str], cwd: Path, etc: Path) -> list[Path]:
     """Settings files that exist, weakest first."""
     explicit = environ.get("PIP_CONFIG_FILE")
     if explicit == os.devnull:
         return []
     home = Path(environ.get("HOME") or "/")
-    wide = (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
-    candidates = [Path(folder) / "pip" / _NAME for folder in wide if folder] + [Path("/etc") / _NAME]
+    wide = (environ.get("XDG_CONFIG_DIRS") or str(etc / "xdg")).split(":")
+    candidates = [Path(folder) / "pip" / _NAME for folder in wide if folder] + [etc / _NAME]
     named = cwd / explicit if explicit else None
     if named is None or not named.exists():
         config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")

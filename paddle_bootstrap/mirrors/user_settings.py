@@ -35,7 +35,7 @@ def is_true(text: str) -> bool:
 
 
 def local_address(text: str, base: Path) -> str:
-    """``text`` if it is an address, else the ``file://`` address of that path; relative ones are meant from ``base``."""
+    """``text`` if it is an address, else the ``file://`` address of that path; relative ones start at ``base``."""
     if "://" in text or text.startswith("file:"):
         return text
     return (base / Path(text).expanduser()).absolute().as_uri()

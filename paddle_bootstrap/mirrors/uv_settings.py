@@ -1,4 +1,4 @@
-"""Where the user's uv fetches from: ``uv.toml`` or ``[tool.uv]`` of the project, the user, the host, and ``UV_*`` variables.
+"""Where the user's uv fetches from: ``uv.toml`` of project, user and host, ``[tool.uv]``, and ``UV_*`` variables.
 
 A variable outranks a file; lists are joined, strongest first. An index marked ``explicit`` serves only packages that a
 project pins to it, so it is not asked here. Rules: uv's documentation of its configuration files, 0.13.
@@ -25,9 +25,9 @@ Table = Mapping[str, Any]
 _NAMED = re.compile(r"([A-Za-z0-9._-]+)=(?=\w+:|[./])(.*)")
 
 
-def read(environ: Mapping[str, str], cwd: Path) -> UserSettings:
+def read(environ: Mapping[str, str], cwd: Path, etc: Path) -> UserSettings:
     """What the user's uv would use. A file that cannot be read is a warning, and the others still count."""
-    tables = [(path, table) for path in _files(environ, cwd) for table in _tables(path)]
+    tables = [(path, table) for path in _files(environ, cwd, etc) for table in _tables(path)]
     no_index = is_true(environ.get("UV_NO_INDEX", "")) or any(table.get("no-index") is True for _, table in tables)
     insecure = [str(path) for path, table in tables if table.get("allow-insecure-host")]
     for origin in [*insecure, *(["UV_INSECURE_HOST"] if environ.get("UV_INSECURE_HOST") else [])]:
@@ -90,7 +90,7 @@ def _with_login(entry: Entry, environ: Mapping[str, str]) -> Entry:
     return Entry(entry.url, entry.kind, entry.origin, entry.name, Login(user or "", password))
 
 
-def _files(environ: Mapping[str, str], cwd: Path) -> list[Path]:
+def _files(environ: Mapping[str, str], cwd: Path, etc: Path) -> list[Path]:
     """Settings files that exist, strongest first."""
     if is_true(environ.get("UV_NO_CONFIG", "")):
         return []
@@ -99,8 +99,8 @@ def _files(environ: Mapping[str, str], cwd: Path) -> list[Path]:
     folders = (cwd, *cwd.parents)
     project = next((path for folder in folders for path in _project_files(folder)), None)
     config = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or "/") / ".config")
-    wide = [Path(folder) for folder in (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":") if folder]
-    candidates = (folder / "uv" / "uv.toml" for folder in [*wide, Path("/etc")])
+    wide = [Path(folder) for folder in (environ.get("XDG_CONFIG_DIRS") or str(etc / "xdg")).split(":") if folder]
+    candidates = (folder / "uv" / "uv.toml" for folder in [*wide, etc])
     system = next((path for path in candidates if path.is_file()), None)
     user = config / "uv" / "uv.toml"
     return [path for path in (project, user if user.is_file() else None, system) if path is not None]

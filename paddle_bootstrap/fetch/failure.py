@@ -1,0 +1,24 @@
+"""Why one mirror did not deliver one file. It never leaves this room: the next is asked, and the reason is listed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Kind = Literal[
+    "missing",  # it lacks the project or the file
+    "refused",  # it does not want to give it: 401, 403, an answer that is no wheel
+    "limited",  # 429: it asks to be left alone
+    "unreachable",  # no connection, no certificate, no answer
+    "broken",  # it answers, and the transfer breaks: 5xx, cut, silence, wrong ranges
+    "wrong",  # it delivers, or announces, other bytes than the lock's
+]
+
+
+class MirrorFailure(Exception):  # noqa: N818
+    """One mirror's reason, in words fit for anybody's eyes."""
+
+    def __init__(self, kind: Kind, reason: str, *, retry: bool = False) -> None:
+        super().__init__(reason)
+        self.kind: Kind = kind
+        self.reason = reason
+        self.retry = retry  # the same mirror may do better in a moment

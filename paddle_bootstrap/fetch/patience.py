@@ -1,0 +1,17 @@
+"""How long to wait for a mirror, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds, bytes and counts. The values are uv's (read, connect, retries) and librepo's (floor)."""
+
+    connect: float = 10.0  # seconds until a connection, TLS included, stands
+    read: float = 30.0  # seconds of silence
+    retries: int = 3  # attempts in a row that bring no progress, per mirror and file
+    pause: float = 0.5  # seconds before the first of them; doubles
+    progress: int = 64 * 1024  # bytes that make an attempt count as progress
+    floor: float = 1000.0  # bytes per second, over a whole ``read``: slower is as good as silent

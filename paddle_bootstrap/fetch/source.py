@@ -1,0 +1,213 @@
+"""A mirror at work: finds a wheel's address on it, and opens the file at an offset, over HTTP or in a local folder."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol, TypeVar
+from urllib.parse import quote, urlsplit
+from urllib.request import url2pathname
+
+from paddle_bootstrap.fetch.failure import Kind, MirrorFailure
+from paddle_bootstrap.fetch.index_page import ACCEPT, Link, Page, parse, project_page
+from paddle_bootstrap.fetch.patience import Patience
+from paddle_bootstrap.fetch.web import Answer, Web
+from paddle_bootstrap.lock.model import Wheel
+from paddle_bootstrap.mirrors.model import Mirror
+
+_LONGEST_PAGE = 64 << 20  # bytes; the largest project pages of the official index are below 20 MB
+T = TypeVar("T")
+
+
+class Body(Protocol):
+    """A file's bytes from ``start`` on."""
+
+    start: int
+    total: int | None  # size of the whole file, as announced
+    validator: str | None  # for If-Range: the file is still the same one
+
+    @property
+    def cut(self) -> bool:
+        """It ended before its announced end."""
+
+    def read_into(self, memory: memoryview) -> int: ...
+    def close(self) -> None: ...
+
+
+class Source:
+    """One mirror for one run: remembers its pages and keeps its connections."""
+
+    def __init__(self, mirror: Mirror, environ: Mapping[str, str], patience: Patience) -> None:
+        self.mirror = mirror
+        self.patience = patience
+        self._web = Web(mirror, environ, patience)
+        self._pages: dict[str, Page] = {}
+
+    def find(self, wheel: Wheel) -> Link:
+        """Where the mirror has ``wheel``. Raises MirrorFailure: no page, not on it, or it announces other bytes."""
+        if self.mirror.kind == "files":
+            base = self.mirror.url.rstrip("/")
+            return Link(f"{base}/{quote(wheel.name)}/{quote(wheel.filename)}")
+        links = self._page(wheel).get(wheel.filename, ())
+        if not links:
+            raise MirrorFailure("missing", "it does not list the file")
+        right = sorted(
+            (link for link in links if link.sha256 in (None, wheel.sha256)), key=lambda link: link.sha256 is None
+        )
+        if not right:
+            raise MirrorFailure("wrong", f"it announces sha256 {links[0].sha256}, the lock says {wheel.sha256}")
+        return right[0]
+
+    def open(self, link: Link, offset: int, validator: str | None) -> Body:
+        """The file from ``offset`` on, or from 0 when the mirror cannot. Raises MirrorFailure."""
+        if link.url.startswith("file:"):
+            return _LocalBody(_path(link.url), offset)
+        headers = {"Accept": "*/*"}
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+            if validator:
+                headers["If-Range"] = validator
+        return _WebBody(self._web.get(link.url, headers), offset)
+
+    def close(self) -> None:
+        self._web.close()
+
+    def _page(self, wheel: Wheel) -> Page:
+        url = self.mirror.url if self.mirror.kind == "find-links" else project_page(self.mirror.url, wheel.name)
+        if url not in self._pages:
+            self._pages[url] = self._local_page(url) if url.startswith("file:") else self._web_page(url)
+        return self._pages[url]
+
+    def _web_page(self, url: str) -> Page:
+        def load() -> Page:
+            answer = self._web.get(url, {"Accept": ACCEPT})
+            try:
+                _require_ok(answer, "its index page")
+                page = parse(answer.read(_LONGEST_PAGE), answer.headers.get("Content-Type", ""), answer.url)
+            finally:
+                answer.close()
+            if any(link.url.startswith("file:") for links in page.values() for link in links):
+                raise MirrorFailure("refused", "its index page points into this host's own files")
+            if url.startswith("https:") and any(
+                link.url.startswith("http:") for links in page.values() for link in links
+            ):
+                raise MirrorFailure("refused", "its index page points from https to addresses without encryption")
+            return page
+
+        return patiently(load, self.patience)
+
+    def _local_page(self, url: str) -> Page:
+        """A folder's index.html or, without one, its files; for an index without project folders, its own files."""
+        path = _path(url)
+        if not path.exists() and self.mirror.kind == "simple":
+            path = path.parent
+        try:
+            if path.is_dir() and (path / "index.html").is_file() and path != _path(self.mirror.url):
+                path = path / "index.html"
+            if path.is_file():
+                return parse(path.read_bytes(), "text/html", path.as_uri())
+            return {file.name: (Link(file.as_uri()),) for file in path.iterdir() if file.is_file()}
+        except OSError as error:
+            raise MirrorFailure("unreachable", f"{error.filename}: {error.strerror}") from error
+
+
+def patiently(operation: Callable[[], T], patience: Patience) -> T:
+    """The result of ``operation``, tried again after failures that may pass."""
+    for attempt in range(patience.retries):
+        try:
+            return operation()
+        except MirrorFailure as failure:
+            if not failure.retry:
+                raise
+            time.sleep(patience.pause * 2**attempt)
+    return operation()
+
+
+class _WebBody:
+    def __init__(self, answer: Answer, offset: int) -> None:
+        self._answer = answer
+        try:
+            _require_ok(answer, "the file")
+            if answer.headers.get("Content-Encoding", "identity") != "identity":
+                raise MirrorFailure("refused", "it delivers the file compressed")
+            self.start, self.total = _range(answer, offset)
+        except MirrorFailure:
+            answer.close()
+            raise
+        self.validator = _validator(answer)
+
+    @property
+    def cut(self) -> bool:
+        return self._answer.cut
+
+    def read_into(self, memory: memoryview) -> int:
+        return self._answer.read_into(memory)
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+class _LocalBody:
+    validator: str | None = None
+    total: int | None
+    cut = False
+
+    def __init__(self, path: Path, offset: int) -> None:
+        try:
+            self._file = io.FileIO(path)
+            size = self.total = path.stat().st_size
+        except OSError as error:
+            kind: Kind = "missing" if isinstance(error, FileNotFoundError) else "unreachable"
+            raise MirrorFailure(kind, f"{path}: {error.strerror}") from error
+        self.start = min(offset, size)
+        self._file.seek(self.start)
+
+    def read_into(self, memory: memoryview) -> int:
+        try:
+            return self._file.readinto(memory) or 0
+        except OSError as error:
+            raise MirrorFailure("broken", f"it cannot be read: {error.strerror}") from error
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _require_ok(answer: Answer, what: str) -> None:
+    status = answer.status
+    if status in (200, 206):
+        return
+    words = f"{what}: HTTP {status} {http.client.responses.get(status, '')}".rstrip()
+    if status in (404, 410):
+        raise MirrorFailure("missing", words)
+    if status == 429:
+        raise MirrorFailure("limited", words)
+    if status >= 500:
+        raise MirrorFailure("broken", words, retry=True)
+    raise MirrorFailure("refused", words)
+
+
+def _range(answer: Answer, offset: int) -> tuple[int, int | None]:
+    """Where the body starts, and the whole file's size. Captive portals answer 200 with a page, or with nothing."""
+    length = answer.headers.get("Content-Length", "")
+    if answer.status == 200:
+        if length == "0" or answer.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
+            raise MirrorFailure("refused", "instead of the file it sends an empty answer or a web page")
+        return 0, int(length) if length.isdecimal() else None
+    stated = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
+    if not stated or int(stated[1]) != offset:
+        raise MirrorFailure("broken", "it answers with another range than the one asked for")
+    return offset, None if stated[3] == "*" else int(stated[3])
+
+
+def _validator(answer: Answer) -> str | None:
+    """An ETag, unless it is a weak one; else the date, which every server has."""
+    tag = answer.headers.get("ETag")
+    return tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified")
+
+
+def _path(url: str) -> Path:
+    return Path(url2pathname(urlsplit(url).path))

@@ -1,0 +1,251 @@
+"""HTTP to one mirror: kept connections, redirects, credentials, proxies and certificates. Everything that goes wrong
+becomes a MirrorFailure in our own words, since a server's words may repeat a secret.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote, urljoin, urlsplit
+
+from paddle_bootstrap import __version__
+from paddle_bootstrap.errors import UsageError
+from paddle_bootstrap.fetch.failure import Kind, MirrorFailure
+from paddle_bootstrap.fetch.patience import Patience
+from paddle_bootstrap.fetch.proxies import proxy_for
+from paddle_bootstrap.mirrors.credentials import Login, from_keyring, from_netrc, split
+from paddle_bootstrap.mirrors.model import Mirror
+
+AGENT = f"paddle-bootstrap/{__version__} (+https://github.com/paddle-bootstrap/paddle-bootstrap)"
+REDIRECTS = (301, 302, 303, 307, 308)
+_LONGEST_CHAIN = 10
+_DRAINED = 64 * 1024  # bytes of an unwanted body that are read to keep the connection
+_SAFE = "%/:=&?~#+!$,;'@()*[]"
+
+Origin = tuple[str, str, int]  # scheme, host, port: what credentials belong to
+
+
+class Answer:
+    """A response whose body is read straight into the caller's memory."""
+
+    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse, url: str) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.url = url  # after redirects; may hold a signature
+        self.cut = False  # the body ended before its announced length
+        self._connection = connection
+        self._response = response
+        self._left = None if response.chunked else response.length  # None: not announced
+
+    def read_into(self, memory: memoryview) -> int:
+        """One read of the socket, 0 at the end of the body. Raises MirrorFailure when the connection breaks."""
+        if self._left is not None:
+            if not self._left:
+                return 0
+            with speaking():
+                count = self._response.fp.readinto1(memory[: self._left])
+            self._left -= count
+            self.cut = count == 0
+            return count
+        try:
+            with speaking():
+                data = self._response.read1(len(memory))
+        except MirrorFailure:
+            self.cut = True
+            raise
+        memory[: len(data)] = data
+        return len(data)
+
+    def read(self, limit: int) -> bytes:
+        """The whole body. Raises MirrorFailure when it is cut or longer than ``limit``."""
+        data, memory = bytearray(), memoryview(bytearray(1 << 16))
+        while count := self.read_into(memory):
+            data += memory[:count]
+            if len(data) > limit:
+                raise MirrorFailure("refused", f"its answer is longer than {limit >> 20} MiB")
+        if self.cut:
+            raise MirrorFailure("broken", "its answer was cut", retry=True)
+        return bytes(data)
+
+    def close(self) -> None:
+        """Keep the connection when the body was read to its end or almost, else end it."""
+        try:
+            if self._left is not None and self._left <= _DRAINED and not self.cut:
+                self.read(_DRAINED)
+        except MirrorFailure:
+            self.cut = True
+        unread = self._left != 0 and not self._response.isclosed()
+        self._response.close()
+        if unread or self.cut or self._response.will_close:
+            self._connection.close()
+
+
+class Web:
+    """GET requests on behalf of one mirror."""
+
+    def __init__(self, mirror: Mirror, environ: Mapping[str, str], patience: Patience) -> None:
+        self.mirror = mirror
+        self.environ = environ
+        self.patience = patience
+        self._home = _origin(mirror.url)
+        self._connections: dict[object, http.client.HTTPConnection] = {}
+        self._logins: dict[Origin, Login | None] = {self._home: self._own_login()}
+        self._asked: set[Origin] = set()
+        self._context: ssl.SSLContext | None = None
+
+    def get(self, url: str, headers: Mapping[str, str]) -> Answer:
+        """The answer after redirects, whatever its status but 401; its ``close`` must be called."""
+        for _ in range(_LONGEST_CHAIN):
+            answer = self._authorised(url, headers)
+            if answer.status not in REDIRECTS:
+                return answer
+            answer.close()
+            url = _redirected(answer.url, answer.headers.get("Location"))
+        raise MirrorFailure("refused", "it redirects without end")
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+
+    def _own_login(self) -> Login | None:
+        given = self.mirror.login
+        host = urlsplit(self.mirror.url).hostname
+        if host is None or (given and given.complete):
+            return given
+        found = from_netrc(host, self.environ, default=True)
+        return found if found and (given is None or given.user == found.user) else given
+
+    def _authorised(self, url: str, headers: Mapping[str, str]) -> Answer:
+        url, login = _bare(url)
+        origin = _origin(url)
+        if login and origin != self._home:
+            self._logins.setdefault(origin, login)
+        answer = self._ask(url, headers, self._logins.get(origin))
+        if answer.status == 401 and origin not in self._asked:
+            self._asked.add(origin)
+            if found := self._another_login(origin):
+                answer.close()
+                self._logins[origin] = found
+                answer = self._ask(url, headers, found)
+        return answer
+
+    def _another_login(self, origin: Origin) -> Login | None:
+        """After a 401: the keyring for the mirror itself; for another host only what netrc says of it by name."""
+        if origin != self._home:
+            return from_netrc(origin[1], self.environ, default=False)
+        known = self._logins[origin]
+        return from_keyring(self.mirror.url, known.user if known else None, self.environ)
+
+    def _ask(self, url: str, headers: Mapping[str, str], login: Login | None) -> Answer:
+        proxy = proxy_for(url, self.mirror, self.environ)
+        parts = urlsplit(url)
+        target = quote(parts.path or "/", safe=_SAFE) + (f"?{quote(parts.query, safe=_SAFE)}" if parts.query else "")
+        sent = {"User-Agent": AGENT, "Accept-Encoding": "identity", **headers}
+        if login:
+            sent["Authorization"] = login.header()
+        if proxy and parts.scheme == "http":
+            target = f"http://{parts.netloc}{target}"
+            if proxy[2]:
+                sent["Proxy-Authorization"] = proxy[2].header()
+        key = (_origin(url), proxy)
+        while True:
+            connection, fresh = self._connections.get(key), False
+            if connection is None or connection.sock is None:
+                connection, fresh = self._connect(_origin(url), proxy), True
+                self._connections[key] = connection
+            try:
+                with speaking():
+                    connection.request("GET", target, headers=sent)
+                    return Answer(connection, connection.getresponse(), url)
+            except MirrorFailure:
+                connection.close()
+                if fresh:  # an old connection may have been closed while nobody looked
+                    raise
+
+    def _connect(self, origin: Origin, proxy: tuple[str, int, Login | None] | None) -> http.client.HTTPConnection:
+        scheme, host, port = origin
+        place = (proxy[0], proxy[1]) if proxy else (host, port)
+        connection: http.client.HTTPConnection
+        if scheme == "https":
+            connection = http.client.HTTPSConnection(*place, timeout=self.patience.connect, context=self._trust())
+            if proxy:
+                login = {"Proxy-Authorization": proxy[2].header()} if proxy[2] else {}
+                connection.set_tunnel(host, port, headers={"User-Agent": AGENT, **login})
+        else:
+            connection = http.client.HTTPConnection(*place, timeout=self.patience.connect)
+        with speaking("proxy" if proxy else "connection"):
+            connection.connect()
+        connection.sock.settimeout(self.patience.read)
+        return connection
+
+    def _trust(self) -> ssl.SSLContext:
+        """The certificates to trust: the mirror's, else those that a variable names, else the host's."""
+        if self._context is None:
+            variables = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+            named = self.mirror.certificate or next(
+                (self.environ[name] for name in variables if self.environ.get(name)), ""
+            )
+            try:
+                if named and Path(named).expanduser().is_dir():
+                    self._context = ssl.create_default_context(capath=str(Path(named).expanduser()))
+                else:
+                    self._context = ssl.create_default_context(cafile=str(Path(named).expanduser()) if named else None)
+            except (OSError, ssl.SSLError) as error:
+                raise MirrorFailure("unreachable", f"its certificates cannot be read: {named}") from error
+        return self._context
+
+
+@contextmanager
+def speaking(stage: str = "answer") -> Iterator[None]:
+    """What a connection can raise, in words that hold no secret."""
+    early = stage != "answer"
+    kind: Kind = "unreachable" if early else "broken"
+    try:
+        yield
+    except ssl.SSLCertVerificationError as error:
+        raise MirrorFailure("unreachable", f"its certificate is not trusted: {error.verify_message}") from error
+    except ssl.SSLError as error:
+        raise MirrorFailure(kind, f"TLS failed: {error.reason or type(error).__name__}", retry=not early) from error
+    except TimeoutError as error:
+        words = "no connection in time" if early else "it fell silent"
+        raise MirrorFailure(kind, words, retry=not early) from error
+    except socket.gaierror as error:
+        raise MirrorFailure("unreachable", "its host name is not known") from error
+    except http.client.HTTPException as error:
+        raise MirrorFailure(kind, f"its answer is broken ({type(error).__name__})", retry=not early) from error
+    except OSError as error:
+        if error.strerror is None:  # http.client: the proxy would not open a tunnel
+            raise MirrorFailure("unreachable", "the proxy refused to connect to it") from None
+        raise MirrorFailure(kind, error.strerror.lower(), retry=not early) from error
+
+
+def _origin(url: str) -> Origin:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _bare(url: str) -> tuple[str, Login | None]:
+    try:
+        bare, login = split(url)
+    except UsageError as error:
+        raise MirrorFailure("refused", "it names an address that cannot be read") from error
+    if urlsplit(bare).scheme not in ("http", "https"):
+        raise MirrorFailure("refused", "it leads to an address that is not on the web")
+    return bare, login
+
+
+def _redirected(url: str, location: str | None) -> str:
+    if not location:
+        raise MirrorFailure("refused", "it redirects to nowhere")
+    try:
+        target = urljoin(url, location)
+        downgrade = urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https"
+    except ValueError as error:
+        raise MirrorFailure("refused", "it redirects to an address that cannot be read") from error
+    if downgrade:
+        raise MirrorFailure("refused", "it redirects from https to an address without encryption")
+    return _bare(target)[0]
