@@ -1,0 +1,206 @@
+"""Our hooks: which checks run, and what their outcome means. Exit code and reports come from the results made here, never
+from pytest's own."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from paddle_bootstrap.harness.devices import CPU, NoDevice, devices, why_none
+from paddle_bootstrap.harness.expect import CheckFailed
+from paddle_bootstrap.harness.fixtures import Notes, RequirementMissing, notes_of
+from paddle_bootstrap.harness.pool import WorkloadFailed
+from paddle_bootstrap.results.model import Cause, CheckResult, Level, Outcome
+
+LEVELS: tuple[Level, ...] = ("quick", "standard", "deep")
+CHECK_SECONDS = {"quick": 120.0, "standard": 600.0, "deep": 1800.0}  # for a whole check, unless marked otherwise
+TEXT = 8192  # characters kept of a traceback or of captured output
+MARKERS = (
+    "level(name): quick, standard or deep",
+    "timeout(seconds): of the whole check",
+    "requires(what): 'gpu': not run on a rehearsal",
+)
+
+
+class CheckHung(Exception):
+    """The check itself, not a workload, passed its time."""
+
+
+def short(name: str) -> str:
+    return name.removeprefix("check_")
+
+
+class Plugin:
+    """One session's collection and outcomes."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        self.results: list[CheckResult] = []
+        self._began = 0.0
+        self._calls: dict[str, pytest.CallInfo[None]] = {}
+        self._captured: dict[str, str] = {}
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        for line in MARKERS:
+            config.addinivalue_line("markers", line)
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "device" not in metafunc.fixturenames:
+            return
+        found: list[Any] = [CPU]
+        if self.session.subject.device == "gpu":
+            facts = self.session.facts()
+            found = list(devices(facts)) or [NoDevice(why_none(facts))]
+        metafunc.parametrize("device", found, ids=[item.label for item in found], indirect=True)
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        item.extra_keyword_matches.add(check_id(item))
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if self._wanted(item)]
+
+    def _wanted(self, item: pytest.Item) -> bool:
+        if LEVELS.index(level_of(item)) > LEVELS.index(self.session.level):
+            return False
+        names = getattr(item, "fixturenames", ())
+        return not self.session.preflight or not {"run", "device"} & set(names)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            name = short(Path(report.nodeid.split("::")[0]).stem)
+            text = str(report.longrepr)
+            self._add(
+                CheckResult(
+                    id=name,
+                    title=f"the checks in {Path(report.nodeid).name} can be read",
+                    level="quick",
+                    outcome="error",
+                    cause="raised",
+                    summary=f"its file could not be imported: {text.strip().splitlines()[-1].removeprefix('E').strip()}",
+                    fix=f"mend {report.nodeid}",
+                    evidence={"traceback": text[-TEXT:]},
+                )
+            )
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        for marker in item.iter_markers("requires"):
+            if "gpu" in marker.args and self.session.subject.device == "cpu":
+                pytest.skip("rehearsal on the CPU")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        with _alarm(seconds_of(item)):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+        report = yield
+        if call.when == "setup":
+            self._calls, self._began, self._captured = {}, call.start, {}
+        self._calls[call.when] = call
+        self._captured = {name.removeprefix("Captured ").split()[0]: text for name, text in report.sections if text.strip()}
+        if call.when == "teardown":
+            self._add(self._result(item))
+        return report
+
+    def _add(self, result: CheckResult) -> None:
+        self.results.append(result)
+        self.session.on_result(result)
+
+    def _result(self, item: pytest.Item) -> CheckResult:
+        raised = next((call.excinfo for call in self._calls.values() if call.excinfo), None)
+        notes = item.stash.get(notes_of, Notes())
+        outcome, cause, summary = _judged(raised, notes)
+        error = raised.value if raised else None
+        skipped = outcome == "skipped"
+        evidence = {**self._captured, **notes.evidence}
+        if outcome == "error" and raised:
+            evidence["traceback"] = str(raised.getrepr(style="short"))[-TEXT:]
+        title, fix = _told(item)
+        return CheckResult(
+            id=check_id(item),
+            title=title,
+            level=level_of(item),
+            outcome=outcome,
+            cause=cause,
+            required=not (skipped and self._excused(item)),
+            device=getattr(getattr(item, "callspec", None), "params", {}).get("device", None)
+            and item.callspec.params["device"].label,  # type: ignore[attr-defined]
+            summary=summary,
+            measured=getattr(error, "measured", None),
+            expected=getattr(error, "expected", None),
+            likely=getattr(error, "likely", None),
+            fix=getattr(error, "fix", None) or (fix if outcome in ("failed", "error") else None),
+            measurements=tuple(notes.measurements),
+            warnings=tuple(notes.warnings),
+            seconds=round(time.time() - self._began, 3),
+            evidence=evidence,
+        )
+
+    def _excused(self, item: pytest.Item) -> bool:
+        """A skip that the kind of run explains: a GPU's check on a rehearsal, a lock's check where there is no lock."""
+        rehearsed = self.session.subject.device == "cpu" and item.get_closest_marker("requires") is not None
+        unlocked = self.session.subject.build is None and "lock" in getattr(item, "fixturenames", ())
+        return rehearsed or unlocked
+
+
+def _judged(raised: Any, notes: Notes) -> tuple[Outcome, Cause | None, str]:
+    """A failure is evidence about the host; whatever else a check raises is evidence about us."""
+    if raised is None:
+        return ("warned" if notes.warnings else "passed"), None, "; ".join(notes.warnings)
+    error = raised.value
+    if isinstance(error, pytest.skip.Exception):
+        return "skipped", "requirement", str(error)
+    if isinstance(error, RequirementMissing):
+        return "failed", "requirement", str(error)
+    if isinstance(error, WorkloadFailed):
+        return "failed", error.cause, error.summary
+    if isinstance(error, (CheckFailed, AssertionError)):
+        return "failed", "assertion", (str(error).strip() or "an assertion does not hold").splitlines()[0]
+    if isinstance(error, CheckHung):
+        return "error", "timeout", str(error)
+    return "error", "raised", f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _told(item: pytest.Item) -> tuple[str, str | None]:
+    """First line of the docstring, and what follows its "Fix:"."""
+    lines = (getattr(getattr(item, "function", None), "__doc__", None) or item.name).strip().splitlines()
+    fix = next((line.strip().removeprefix("Fix:").strip() for line in lines if line.strip().startswith("Fix:")), None)
+    return lines[0].rstrip("."), fix
+
+
+def check_id(item: pytest.Item) -> str:
+    """``memory.rows[gpu3]`` for check_rows in check_memory.py."""
+    return f"{short(item.path.stem)}.{short(item.name)}"
+
+
+def level_of(item: pytest.Item) -> Level:
+    marker = item.get_closest_marker("level")
+    name = marker.args[0] if marker and marker.args else "quick"
+    return name if name in LEVELS else "quick"
+
+
+def seconds_of(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else CHECK_SECONDS[level_of(item)]
+
+
+@contextmanager
+def _alarm(seconds: float) -> Generator[None, None, None]:
+    def ring(_number: int, _frame: FrameType | None) -> None:
+        raise CheckHung(f"the check itself did not end in {seconds:g} s")
+
+    before: Callable[..., Any] | int | None = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
