@@ -1,0 +1,255 @@
+"""A real mirror on a loopback address: a simple index over wheels in memory, with the faults that mirrors have.
+
+    with FakeMirror({"a-1.0-py3-none-any.whl": data}) as mirror:
+        mirror.faults["a-1.0-py3-none-any.whl"] = Fault(status=403)
+        ... mirror.url ...
+    assert mirror.requests[0].headers["User-Agent"].startswith("paddle-bootstrap/")
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+import threading
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+from urllib.parse import quote, unquote
+
+from paddle_bootstrap.lock.model import Wheel
+
+
+def make_wheel(name: str = "demo", version: str = "1.0", *, size: int = 2000, seed: int = 0) -> tuple[Wheel, bytes]:
+    """A real wheel of at least ``size`` bytes that pip would install, and its row in a lock."""
+    filename = f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+    filling = hashlib.shake_256(f"{filename}{seed}".encode()).digest(size)
+    info = f"{name.replace('-', '_')}-{version}.dist-info"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path, data in (
+            (f"{name.replace('-', '_')}/filling.bin", filling),
+            (f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode()),
+            (f"{info}/WHEEL", b"Wheel-Version: 1.0\nGenerator: fake\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
+            (f"{info}/RECORD", b""),
+        ):
+            archive.writestr(zipfile.ZipInfo(path), data)
+    data = buffer.getvalue()
+    return Wheel(name, version, filename, len(data), hashlib.sha256(data).hexdigest()), data
+
+
+@dataclass
+class Fault:
+    """What goes wrong with one file, ``times`` times (None: for ever)."""
+
+    status: int | None = None  # answer this instead
+    retry_after: str | None = None
+    wrong: bool = False  # same length, one byte flipped
+    body: bytes | None = None  # deliver these bytes instead
+    content_type: str = "application/octet-stream"
+    cut_after: int | None = None  # close the connection after so many bytes of each answer
+    silent: threading.Event | None = None  # say nothing, not even a status line, until this is set
+    stall_after: int | None = None  # with ``silent``: send so many bytes first
+    redirect: str | None = None
+    range_shift: int = 0  # answer a range with one that starts so many bytes later
+    times: int | None = None
+    then: Fault | None = None  # after ``times``
+
+
+@dataclass(frozen=True)
+class Request:
+    path: str
+    headers: Mapping[str, str]
+    connection: int  # which connection it came on
+
+
+@dataclass
+class FakeMirror:
+    """Serves ``/simple/PROJECT/``, ``/links.html``, ``/files/NAME`` and ``/tree/PROJECT/NAME``."""
+
+    wheels: Mapping[str, bytes]
+    form: Literal["json", "html"] = "html"
+    ranges: bool = True
+    etag: bool = True
+    hashes: bool = True  # on the page
+    login: tuple[str, str] | None = None  # basic authentication
+    hidden: set[str] = field(default_factory=set)  # a stale page: the file is there, the page lacks it
+    empty_pages: bool = False  # 200 and no links, for every project
+    page_status: list[int] = field(default_factory=list)  # answered, one after the other, before the page
+    page_body: tuple[str, bytes] | None = None  # (content type, body) instead of the page
+    files_at: str | None = None  # links lead to this address instead of our own
+    chunked: bool = False
+    faults: dict[str, Fault] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
+
+    def __enter__(self) -> FakeMirror:
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.mirror = self
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for fault in self.faults.values():
+            if fault.silent:
+                fault.silent.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    @property
+    def root(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.root}/simple"
+
+    def paths(self) -> list[str]:
+        return [request.path for request in self.requests]
+
+    def served(self, filename: str) -> list[Request]:
+        return [request for request in self.requests if request.path.endswith("/" + quote(filename))]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    mirror: FakeMirror
+    connections = 0
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away is part of the tests."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.connections += 1
+        self.number = self.server.connections
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Tests read ``requests`` instead."""
+
+    def do_GET(self) -> None:  # noqa: N802
+        mirror = self.server.mirror
+        path = self.path
+        if path.startswith("http://"):  # asked as a proxy
+            path = "/" + path.split("/", 3)[3]
+        mirror.requests.append(Request(self.path, dict(self.headers), self.number))
+        if mirror.login and self.headers.get("Authorization") != _basic(mirror.login):
+            self._send(401, b"who are you", {"WWW-Authenticate": "Basic"})
+        elif match := re.fullmatch(r"/simple/([^/]+)/", path):
+            self._page([name for name in mirror.wheels if _project(name) == match[1]])
+        elif path == "/links.html":
+            self._page(list(mirror.wheels))
+        elif match := re.fullmatch(r"/(?:files|tree/[^/]+)/([^/?]+)(?:\?.*)?", path):
+            self._file(unquote(match[1]))
+        else:
+            self._send(404, b"no")
+
+    def _page(self, names: list[str]) -> None:
+        mirror = self.server.mirror
+        if mirror.page_status:
+            return self._send(mirror.page_status.pop(0), b"not now")
+        if mirror.page_body:
+            return self._send(200, mirror.page_body[1], {"Content-Type": mirror.page_body[0]})
+        names = [name for name in names if name not in mirror.hidden]
+        if not names and not mirror.empty_pages:
+            return self._send(404, b"no such project")
+        names = [] if mirror.empty_pages else names
+        links = {name: f"{mirror.files_at or '../../files'}/{quote(name)}" for name in names}
+        digests = {name: hashlib.sha256(mirror.wheels[name]).hexdigest() for name in names}
+        if mirror.form == "json":
+            files = [
+                {"filename": name, "url": links[name], "hashes": {"sha256": digests[name]} if mirror.hashes else {}}
+                for name in names
+            ]
+            body = json.dumps({"meta": {"api-version": "1.0"}, "name": "x", "files": files}).encode()
+            return self._send(200, body, {"Content-Type": "application/vnd.pypi.simple.v1+json"})
+        anchors = [
+            f'<a href="{links[name]}{"#sha256=" + digests[name] if mirror.hashes else ""}" data-x="&gt;">{name}</a><br/>'
+            for name in names
+        ]
+        body = f"<!DOCTYPE html><html><body>{''.join(anchors)}</body></html>".encode()
+        return self._send(200, body, {"Content-Type": "text/html; charset=utf-8"})
+
+    def _fault(self, name: str) -> Fault:
+        fault = self.server.mirror.faults.get(name)
+        while fault and fault.times == 0:
+            fault = fault.then
+        if fault is None:
+            return Fault()
+        if fault.times:
+            fault.times -= 1
+        return fault
+
+    def _file(self, name: str) -> None:
+        mirror = self.server.mirror
+        fault = self._fault(name)
+        if fault.silent and fault.stall_after is None:
+            fault.silent.wait()
+        if name not in mirror.wheels:
+            return self._send(404, b"no such file")
+        if fault.redirect:
+            return self._send(302, b"", {"Location": fault.redirect})
+        if fault.status:
+            extra = {"Retry-After": fault.retry_after} if fault.retry_after else {}
+            return self._send(fault.status, b"no", extra)
+        data = mirror.wheels[name] if fault.body is None else fault.body
+        if fault.wrong:
+            data = data[:-1] + bytes([data[-1] ^ 1])
+        tag = f'"{hashlib.md5(data).hexdigest()}"'
+        headers = {"Content-Type": fault.content_type, **({"ETag": tag} if mirror.etag else {})}
+        status, start = 200, 0
+        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if wanted and mirror.ranges and self.headers.get("If-Range", tag) == tag:
+            start = int(wanted[1])
+            if start >= len(data):
+                return self._send(416, b"", {"Content-Range": f"bytes */{len(data)}"})
+            start += fault.range_shift
+            status = 206
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        return self._send(status, data[start:], headers, fault)
+
+    def _send(self, status: int, body: bytes, headers: Mapping[str, str] = {}, fault: Fault | None = None) -> None:  # noqa: B006
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        chunked = self.server.mirror.chunked and fault is not None
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        part = body if fault is None or fault.cut_after is None else body[: fault.cut_after]
+        if fault and fault.stall_after is not None and fault.silent:
+            self.wfile.write(part[: fault.stall_after])
+            fault.silent.wait()
+            part = b""
+        if chunked:
+            self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n" if part else b"")
+            if len(part) == len(body):
+                self.wfile.write(b"0\r\n\r\n")
+        else:
+            self.wfile.write(part)
+        if len(part) < len(body):
+            self.close_connection = True
+
+
+def _project(filename: str) -> str:
+    return re.sub(r"[-_.]+", "-", filename.split("-")[0]).lower()
+
+
+def _basic(login: tuple[str, str]) -> str:
+    return "Basic " + base64.b64encode(":".join(login).encode()).decode()
