@@ -19,6 +19,7 @@ from paddle_bootstrap.harness.fixtures import Notes, RequirementMissing, notes_o
 from paddle_bootstrap.harness.pool import WorkloadFailed
 from paddle_bootstrap.results.model import Cause, CheckResult, Level, Outcome
 
+GROUPS = ("host", "install", "architecture", "device")
 LEVELS: tuple[Level, ...] = ("quick", "standard", "deep")
 CHECK_SECONDS = {"quick": 120.0, "standard": 600.0, "deep": 1800.0}  # for a whole check, unless marked otherwise
 TEXT = 8192  # characters kept of a traceback or of captured output
@@ -64,7 +65,7 @@ class Plugin:
         item.extra_keyword_matches.add(check_id(item))
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = [item for item in items if self._wanted(item)]
+        items[:] = sorted((item for item in items if self._wanted(item)), key=position)
 
     def _wanted(self, item: pytest.Item) -> bool:
         if LEVELS.index(level_of(item)) > LEVELS.index(self.session.level):
@@ -179,6 +180,12 @@ def _told(item: pytest.Item) -> tuple[str, str | None]:
 def check_id(item: pytest.Item) -> str:
     """``memory.rows[gpu3]`` for check_rows in check_memory.py."""
     return f"{short(item.path.stem)}.{short(item.name)}"
+
+
+def position(item: pytest.Item) -> int:
+    """From the outside in: the host first, a site's own checks last; within a file as written."""
+    group = short(item.path.stem)
+    return GROUPS.index(group) if group in GROUPS else len(GROUPS)
 
 
 def level_of(item: pytest.Item) -> Level:

@@ -42,14 +42,9 @@ class _Page:
         sign, plain, code = _MARKS[outcome]
         return self.paint(plain if self.plain else sign, code)
 
-    def wrap(self, text: str, first: str, rest: str | None = None) -> list[str]:
-        rest = " " * len(first) if rest is None else rest
-        found = [
-            piece
-            for line in text.splitlines() or [""]
-            for piece in textwrap.wrap(line, self.width - len(first), break_on_hyphens=False) or [""]
-        ]
-        return [(first if index == 0 else rest) + piece for index, piece in enumerate(found)]
+    def wrap(self, text: str, first: str) -> list[str]:
+        lines = textwrap.wrap(text, self.width - len(first), break_on_hyphens=False) or [""]
+        return [(first if index == 0 else " " * len(first)) + line for index, line in enumerate(lines)]
 
 
 def _head(page: _Page, results: Results) -> Iterator[str]:
@@ -106,31 +101,32 @@ def _fetched(results: Results) -> str:
 
 
 def _body(page: _Page, results: Results, *, verbose: bool) -> Iterator[str]:
-    names = [_name(check) for check in results.checks]
-    column = min(max(map(len, names), default=0), page.width - 40)
+    column = min(max((len(_name(check)) for check in results.checks), default=0), page.width // 3)
+    told: dict[str, str] = {}  # a missing requirement -> the check that explained it first
     for group, checks in groupby(results.checks, key=lambda check: check.id.partition(".")[0]):
         yield ""
         yield page.paint(group, "1")
         for check in checks:
-            yield from _check(page, check, column, verbose=verbose)
+            yield from _check(page, check, column, told, verbose=verbose)
 
 
 def _name(check: CheckResult) -> str:
     return check.id.partition(".")[2] or check.id
 
 
-def _check(page: _Page, check: CheckResult, column: int, *, verbose: bool) -> Iterator[str]:
-    mark = page.mark(check.outcome)
-    plain = len(_MARKS[check.outcome][1 if page.plain else 0])
-    seconds = f"{check.seconds:5.1f} s" if check.seconds >= 0.05 else " " * 7
-    told = check.title if check.outcome in ("passed", "failed", "error") else check.summary
-    room = page.width - 2 - plain - 1 - column - 2 - 8
-    first, *rest = textwrap.wrap(told, room, break_on_hyphens=False) or [""]
-    yield f"  {mark} {_name(check):<{column}}  {first:<{room}} {seconds}"
-    yield from (" " * (5 + plain + column) + line for line in rest)
+def _check(page: _Page, check: CheckResult, column: int, told: dict[str, str], *, verbose: bool) -> Iterator[str]:
+    signs = len(_MARKS[check.outcome][1 if page.plain else 0])
+    said = check.title if check.outcome == "passed" else check.summary
+    if check.cause == "requirement" and check.outcome == "failed" and told.setdefault(said, check.id) != check.id:
+        said = f"{said.split(':')[0]}: see {told[said]}"
+    time = f"{check.seconds:.1f} s" if check.seconds >= 0.05 else ""
+    lead = " " * (3 + signs + column + 2)
+    lines = textwrap.wrap(said, page.width - len(lead) - 7, break_on_hyphens=False) or [""]
+    yield f"  {page.mark(check.outcome)} {_name(check):<{column}}  {lines[0]:<{page.width - len(lead) - 7}}{time:>7}"
+    yield from (lead + line for line in lines[1:])
     for measured in check.measurements if verbose else ():
         floor = f" (floor {measured.floor:g})" if measured.floor is not None else ""
-        yield f"      {measured.name} {measured.value:g} {measured.unit}{floor}"
+        yield f"{lead}{measured.name} {measured.value:g} {measured.unit}{floor}"
     if check.outcome in ("failed", "error"):
         yield from _explained(page, check)
     if verbose:
@@ -138,26 +134,11 @@ def _check(page: _Page, check: CheckResult, column: int, *, verbose: bool) -> It
 
 
 def _explained(page: _Page, check: CheckResult) -> Iterator[str]:
-    bar = page.paint("|" if page.plain else "│", _MARKS[check.outcome][2])
-    said = (
-        ("found", check.summary),
-        ("measured", check.measured),
-        ("expected", check.expected),
-        ("likely", check.likely),
-        ("next", check.fix),
-    )
+    bar = page.paint("|" if page.plain else "\u2502", _MARKS[check.outcome][2])
+    said = (("measured", check.measured), ("expected", check.expected), ("likely", check.likely), ("next", check.fix))
     for name, text in said:
-        if text:
-            for line in page.wrap(text, f"{name:<10}"[:10], " " * 10):
-                yield from _clipped(page, f"    {bar} ", line)
-
-
-def _clipped(page: _Page, lead: str, line: str) -> Iterator[str]:
-    """``line`` behind the bar; what a narrow page cannot hold goes on below."""
-    room = page.width - 6
-    head, tail = line[:10], line[10:]
-    for index, piece in enumerate(textwrap.wrap(tail, room - 10, break_on_hyphens=False) or [""]):
-        yield f"{lead}{head if index == 0 else ' ' * 10}{piece}"
+        for index, line in enumerate(textwrap.wrap(text or "", page.width - 16, break_on_hyphens=False)):
+            yield f"    {bar} {name if index == 0 else '':<10}{line}"
 
 
 def _evidence(page: _Page, check: CheckResult) -> Iterator[str]:
