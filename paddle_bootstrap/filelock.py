@@ -20,7 +20,7 @@ from paddle_bootstrap.errors import InstallFailed, TargetBusy
 
 @contextmanager
 def held(path: Path, purpose: str) -> Iterator[None]:
-    """Hold ``path`` (made if missing, kept afterwards) while the block runs; ``purpose`` says for what ("the store /x").
+    """Hold ``path`` (made if missing, kept afterwards) while the block runs, for ``purpose`` ("the store /x").
 
     Raises TargetBusy naming the holder at once when another process, or another block of this one, has it;
     InstallFailed when the file cannot be made.

@@ -54,7 +54,7 @@ def split(url: str) -> tuple[str, Login | None]:
         bad = True
     if bad:
         raise UsageError(
-            f"not a web address: {redact(url)}",
+            f"not a web address: {_shown(url)}",
             hint="write https://host/path; in a user name or password write / as %2F, @ as %40, : as %3A",
         )
     if "@" not in parts.netloc:
@@ -63,6 +63,12 @@ def split(url: str) -> tuple[str, Login | None]:
     user, colon, password = userinfo.partition(":")
     bare = urlunsplit(SplitResult(parts.scheme, host, parts.path, parts.query, parts.fragment))
     return bare, Login(unquote(user), unquote(password) if colon else None) if userinfo else None
+
+
+def _shown(url: str) -> str:
+    """What may be told of an address that cannot be taken apart: anything before its host may be part of a password."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://***{redact(rest.rpartition('@')[2]) if '@' in rest else ''}"
 
 
 def from_netrc(host: str, environ: Mapping[str, str], *, default: bool) -> Login | None:

@@ -1,23 +1,27 @@
 """A real mirror on a loopback address: a simple index over wheels in memory, with the faults that mirrors have.
 
-    with FakeMirror({"a-1.0-py3-none-any.whl": data}) as mirror:
-        mirror.faults["a-1.0-py3-none-any.whl"] = Fault(status=403)
-        ... mirror.url ...
-    assert mirror.requests[0].headers["User-Agent"].startswith("paddle-bootstrap/")
+with FakeMirror({"a-1.0-py3-none-any.whl": data}) as mirror:
+    mirror.faults["a-1.0-py3-none-any.whl"] = Fault(status=403)
+    ... mirror.url ...
+assert mirror.requests[0].headers["User-Agent"].startswith("paddle-bootstrap/")
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
 import re
+import socket
+import ssl
 import threading
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote, unquote
 
@@ -54,6 +58,7 @@ class Fault:
     cut_after: int | None = None  # close the connection after so many bytes of each answer
     silent: threading.Event | None = None  # say nothing, not even a status line, until this is set
     stall_after: int | None = None  # with ``silent``: send so many bytes first
+    pace: float = 0.0  # seconds between each 64 kB of a stalled answer
     redirect: str | None = None
     range_shift: int = 0  # answer a range with one that starts so many bytes later
     times: int | None = None
@@ -83,12 +88,18 @@ class FakeMirror:
     page_body: tuple[str, bytes] | None = None  # (content type, body) instead of the page
     files_at: str | None = None  # links lead to this address instead of our own
     chunked: bool = False
+    tls: Path | None = None  # certificate and key in one file; the address is then https
+    proxy_login: tuple[str, str] | None = None  # asked of those who come through us as a proxy
     faults: dict[str, Fault] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
 
     def __enter__(self) -> FakeMirror:
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.mirror = self
+        if self.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.tls)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
         return self
@@ -107,7 +118,7 @@ class FakeMirror:
 
     @property
     def root(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
@@ -141,15 +152,17 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Tests read ``requests`` instead."""
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         mirror = self.server.mirror
         path = self.path
-        if path.startswith("http://"):  # asked as a proxy
+        if path.startswith("http://"):  # asked as a proxy: answered from our own wheels, whatever the host
             path = "/" + path.split("/", 3)[3]
+            if not self._may_pass():
+                return
         mirror.requests.append(Request(self.path, dict(self.headers), self.number))
         if mirror.login and self.headers.get("Authorization") != _basic(mirror.login):
             self._send(401, b"who are you", {"WWW-Authenticate": "Basic"})
-        elif match := re.fullmatch(r"/simple/([^/]+)/", path):
+        elif match := re.fullmatch(r"/(?:.*/)?simple/([^/]+)/", path):
             self._page([name for name in mirror.wheels if _project(name) == match[1]])
         elif path == "/links.html":
             self._page(list(mirror.wheels))
@@ -157,6 +170,28 @@ class _Handler(BaseHTTPRequestHandler):
             self._file(unquote(match[1]))
         else:
             self._send(404, b"no")
+
+    def do_CONNECT(self) -> None:
+        """A proxy's tunnel."""
+        self.server.mirror.requests.append(Request(f"CONNECT {self.path}", dict(self.headers), self.number))
+        if not self._may_pass():
+            return
+        host, _, port = self.path.rpartition(":")
+        with socket.create_connection((host, int(port))) as far:
+            self.send_response(200)
+            self.end_headers()
+            back = threading.Thread(target=_relay, args=(far, self.connection), daemon=True)
+            back.start()
+            _relay(self.connection, far)
+            back.join()
+        self.close_connection = True
+
+    def _may_pass(self) -> bool:
+        wanted = self.server.mirror.proxy_login
+        if wanted is None or self.headers.get("Proxy-Authorization") == _basic(wanted):
+            return True
+        self._send(407, b"who are you", {"Proxy-Authenticate": "Basic"})
+        return False
 
     def _page(self, names: list[str]) -> None:
         mirror = self.server.mirror
@@ -178,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
             body = json.dumps({"meta": {"api-version": "1.0"}, "name": "x", "files": files}).encode()
             return self._send(200, body, {"Content-Type": "application/vnd.pypi.simple.v1+json"})
         anchors = [
-            f'<a href="{links[name]}{"#sha256=" + digests[name] if mirror.hashes else ""}" data-x="&gt;">{name}</a><br/>'
+            f'<a href="{links[name]}{"#sha256=" + digests[name] if mirror.hashes else ""}" data-x="&gt;">{name}</a>'
             for name in names
         ]
         body = f"<!DOCTYPE html><html><body>{''.join(anchors)}</body></html>".encode()
@@ -222,7 +257,7 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         return self._send(status, data[start:], headers, fault)
 
-    def _send(self, status: int, body: bytes, headers: Mapping[str, str] = {}, fault: Fault | None = None) -> None:  # noqa: B006
+    def _send(self, status: int, body: bytes, headers: Mapping[str, str] = {}, fault: Fault | None = None) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -234,7 +269,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         part = body if fault is None or fault.cut_after is None else body[: fault.cut_after]
         if fault and fault.stall_after is not None and fault.silent:
-            self.wfile.write(part[: fault.stall_after])
+            for start in range(0, fault.stall_after, 1 << 16):
+                self.wfile.write(part[start : min(start + (1 << 16), fault.stall_after)])
+                fault.silent.wait(fault.pace)
             fault.silent.wait()
             part = b""
         if chunked:
@@ -245,6 +282,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(part)
         if len(part) < len(body):
             self.close_connection = True
+
+
+def _relay(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 16):
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
 
 
 def _project(filename: str) -> str:

@@ -1,4 +1,4 @@
-"""What mirrors do wrong, one by one: the right bytes end in the store, or the error names every mirror with its reason."""
+"""What mirrors do wrong, one by one: the store gets the right bytes, or the error names every mirror and its reason."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from paddle_bootstrap.errors import NoMirrorServes, WrongBytes
+from paddle_bootstrap.fetch.fetch import fetch
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.mirrors.model import mirror_at
 from tests.fakes.mirror import FakeMirror, Fault, make_wheel
-from tests.unit.fetch.conftest import Bring, Heard
+from tests.unit.fetch.conftest import HASTE, Bring, Heard
 
 WHEEL, DATA = make_wheel(size=300_000)
 NAME = WHEEL.filename
@@ -345,9 +346,8 @@ def test_a_lock_without_sizes(bring: Bring) -> None:
 
 
 def test_what_can_be_had_is_had(bring: Bring, store: Store) -> None:
-    with FakeMirror({ANOTHER.filename: OTHER_DATA}) as mirror:
-        with pytest.raises(NoMirrorServes, match=NAME) as caught:
-            bring([WHEEL, ANOTHER], mirror.url)
+    with FakeMirror({ANOTHER.filename: OTHER_DATA}) as mirror, pytest.raises(NoMirrorServes, match=NAME) as caught:
+        bring([WHEEL, ANOTHER], mirror.url)
     assert store.has(ANOTHER)
     assert "kept" in caught.value.hint
 
@@ -356,3 +356,23 @@ def test_no_mirror_at_all(bring: Bring) -> None:
     with pytest.raises(NoMirrorServes) as caught:
         bring(WHEEL)
     assert caught.value.tried == ("no mirror is configured for this lock",)
+
+
+def test_a_drip_is_as_good_as_silence(bring: Bring, store: Store, environ: dict[str, str]) -> None:
+    patience = replace(HASTE, read=0.2, floor=1e6)
+    with good() as slow, good() as fine:
+        slow.faults[NAME] = Fault(stall_after=290_000, pace=0.1, silent=threading.Event())
+        mirrors = [mirror_at(slow.url), mirror_at(fine.url)]
+        fetched = fetch([WHEEL], build=None, mirrors=mirrors, store=store, patience=patience, environ=environ)
+    assert fetched.transfers[0].error == "it sends less than 1.0 MB/s"
+    assert fetched.transfers[1].resumed_bytes > 0
+    assert fetched.files[NAME].read_bytes() == DATA
+
+
+def test_progress_is_told_ten_times_a_second_at_most(bring: Bring, heard: Heard) -> None:
+    with good() as mirror:
+        mirror.faults[NAME] = Fault(stall_after=290_000, pace=0.03, silent=threading.Event(), times=1)
+        bring(WHEEL, mirror.url)
+    counts = [done for _, done, _ in heard.transfers]
+    assert counts == sorted(counts)
+    assert 2 <= len(counts) <= 8

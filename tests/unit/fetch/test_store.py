@@ -1,0 +1,158 @@
+"""The store: only verified files have names; interruption, full disks and second runs lose nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from paddle_bootstrap.errors import DamagedLock, InstallFailed, NoSpace, TargetBusy
+from paddle_bootstrap.fetch.partial import BUFFER
+from paddle_bootstrap.fetch.store import Store, default_root
+from paddle_bootstrap.filelock import held
+from tests.fakes.mirror import FakeMirror, Fault, make_wheel
+from tests.unit.fetch.conftest import Bring, Heard
+
+WHEEL, DATA = make_wheel(size=3 * BUFFER)
+NAME = WHEEL.filename
+
+FETCH = """
+import json, sys
+from pathlib import Path
+from paddle_bootstrap import progress
+from paddle_bootstrap.fetch.fetch import fetch
+from paddle_bootstrap.fetch.store import Store
+from paddle_bootstrap.lock.model import Wheel
+from paddle_bootstrap.mirrors.model import mirror_at
+
+class Told:
+    def step(self, message): pass
+    note = warn = step
+    def transfer(self, name, done, total):
+        print(done, flush=True)
+
+wheel, url, store = json.loads(sys.argv[1])
+with progress.observed_by(Told()):
+    fetch([Wheel(**wheel)], build=None, mirrors=[mirror_at(url)], store=Store(Path(store)), environ={})
+"""
+
+
+def start(url: str, store: Store) -> subprocess.Popen[str]:
+    wheel = {"name": WHEEL.name, "version": WHEEL.version, "filename": NAME, "size": WHEEL.size, "sha256": WHEEL.sha256}
+    command = [sys.executable, "-c", FETCH, json.dumps([wheel, url, str(store.root)])]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_default_root() -> None:
+    assert default_root({"HOME": "/h"}) == Path("/h/.cache/paddle-bootstrap")
+    assert default_root({"HOME": "/h", "XDG_CACHE_HOME": "/c"}) == Path("/c/paddle-bootstrap")
+
+
+@pytest.mark.parametrize("filename", ["../x.whl", "a/b.whl", "", ".", ".."])
+def test_a_name_cannot_lead_elsewhere(store: Store, filename: str) -> None:
+    with pytest.raises(DamagedLock):
+        store.path(WHEEL.sha256, filename)
+
+
+@pytest.mark.parametrize("sha256", ["", "../" + "0" * 61, "0" * 63, "A" * 64])
+def test_a_digest_cannot_lead_elsewhere(store: Store, sha256: str) -> None:
+    with pytest.raises(DamagedLock):
+        store.has(replace(WHEEL, sha256=sha256))
+
+
+def test_a_second_fetch_asks_nobody(bring: Bring) -> None:
+    with FakeMirror({NAME: DATA}) as mirror:
+        bring(WHEEL, mirror.url)
+        seen = len(mirror.requests)
+        again = bring(WHEEL, mirror.url)
+    assert len(mirror.requests) == seen
+    assert again.transfers == ()
+
+
+def test_a_file_that_lost_its_end_is_fetched_again(bring: Bring, store: Store) -> None:
+    with FakeMirror({NAME: DATA}) as mirror:
+        path = bring(WHEEL, mirror.url).files[NAME]
+        os.truncate(path, 5)
+        assert store.has(WHEEL) is None
+        assert bring(WHEEL, mirror.url).files[NAME].read_bytes() == DATA
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_is_continued(bring: Bring, store: Store, how: signal.Signals) -> None:
+    sent = 2 * BUFFER
+    with FakeMirror({NAME: DATA}) as mirror:
+        mirror.faults[NAME] = Fault(stall_after=sent, silent=threading.Event(), pace=0.02, times=1)
+        with start(mirror.url, store) as process:
+            assert process.stdout is not None
+            while int(process.stdout.readline()) < BUFFER:
+                pass
+            process.send_signal(how)
+        arrived = store.partial(WHEEL).stat().st_size
+        assert BUFFER // 2 <= arrived <= sent
+        assert store.has(WHEEL) is None
+        fetched = bring(WHEEL, mirror.url)
+    assert fetched.files[NAME].read_bytes() == DATA
+    assert fetched.transfers[0].resumed_bytes == arrived
+    assert mirror.served(NAME)[1].headers["Range"] == f"bytes={arrived}-"
+
+
+def test_the_last_byte_had_arrived(bring: Bring, store: Store) -> None:
+    store.partial(WHEEL).parent.mkdir(parents=True)
+    store.partial(WHEEL).write_bytes(DATA)
+    assert bring(WHEEL).files[NAME].read_bytes() == DATA
+
+
+def test_a_wrong_partial_is_not_trusted(bring: Bring, store: Store, heard: Heard) -> None:
+    store.partial(WHEEL).parent.mkdir(parents=True)
+    for left in (bytes(len(DATA)), bytes(1000), bytes(len(DATA) + 1)):
+        store.partial(WHEEL).write_bytes(left)
+        with FakeMirror({NAME: DATA}) as mirror:
+            path = bring(WHEEL, mirror.url).files[NAME]
+            assert path.read_bytes() == DATA
+        path.unlink()
+
+
+def test_two_runs_at_once(bring: Bring, store: Store) -> None:
+    with FakeMirror({NAME: DATA}) as mirror:
+        with held(store.lock, "the store"), pytest.raises(TargetBusy, match=str(os.getpid())):
+            bring(WHEEL, mirror.url)
+        bring(WHEEL, mirror.url)
+        with held(store.lock, "the store"):
+            bring(WHEEL, mirror.url)  # nothing to write: nothing to wait for
+
+
+def test_no_room_is_known_before_the_first_byte(bring: Bring, store: Store) -> None:
+    with FakeMirror({NAME: DATA}) as mirror, pytest.raises(NoSpace, match=str(store.root)) as caught:
+        bring(replace(WHEEL, size=1 << 60), mirror.url)
+    assert mirror.requests == []
+    assert "--store" in caught.value.hint
+
+
+def test_the_disk_fills_up(bring: Bring, store: Store) -> None:
+    store.partial(WHEEL).parent.mkdir(parents=True)
+    store.partial(WHEEL).symlink_to("/dev/full")
+    with FakeMirror({NAME: DATA}) as mirror, pytest.raises(NoSpace, match="is full"):
+        bring(replace(WHEEL, size=None), mirror.url)
+
+
+def test_an_unwritable_store_is_named(bring: Bring, store: Store) -> None:
+    store.root.parent.mkdir(exist_ok=True)
+    store.root.write_text("a file")
+    with pytest.raises(InstallFailed, match=str(store.root)):
+        bring(WHEEL)
+
+
+def test_an_unwritable_folder_in_the_store_is_named(bring: Bring, store: Store) -> None:
+    store.root.mkdir()
+    (store.root / "partial").write_text("a file")
+    with pytest.raises(InstallFailed, match="cannot write to the store") as caught:
+        bring(WHEEL)
+    assert "partial" in str(caught.value)
+    assert "--store" in caught.value.hint

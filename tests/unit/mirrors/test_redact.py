@@ -1,0 +1,60 @@
+"""No secret survives, and what is no secret does."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paddle_bootstrap.errors import UsageError
+from paddle_bootstrap.mirrors.credentials import Login, split
+from paddle_bootstrap.mirrors.redact import redact
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://me:pw@host/simple", "https://***@host/simple"),
+        ("https://token@host/simple", "https://***@host/simple"),
+        ("https://me:p@w@host/simple", "https://***@host/simple"),
+        ("https://me:p/w@host/simple", "https://***@host/simple"),
+        ("https://me@corp.com:pw@host/", "https://***@host/"),
+        ("https://host:8080/@scope/name", "https://host:8080/@scope/name"),
+        ("https://host/simple", "https://host/simple"),
+        ("https://host/x.whl?Signature=abc%2F&Expires=12", "https://host/x.whl?Signature=***&Expires=***"),
+        ("see https://a:b@c/ and http://d:e@f/.", "see https://***@c/ and http://***@f/."),
+        ("a mail to me@host", "a mail to me@host"),
+    ],
+)
+def test_redact(text: str, shown: str) -> None:
+    assert redact(text) == shown
+
+
+@given(st.text("abcXYZ019:@/%!$&'()*+,;=-._~", min_size=1))
+def test_no_password_survives(password: str) -> None:
+    secret = f"S{password}S"
+    assert secret not in redact(f"https://me:{secret}@host/simple")
+
+
+@given(st.text(min_size=1), st.text())
+def test_what_is_quoted_is_found_again(user: str, password: str) -> None:
+    bare, login = split(f"https://{quote(user, safe='')}:{quote(password, safe='')}@host:8080/simple")
+    assert bare == "https://host:8080/simple"
+    assert login == Login(user, password)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://me:secret", "https://me:secret?@host/", "https://me:secret/x@host", "https://me:se cret@h:y/"]
+)
+def test_a_bad_address_is_told_without_its_password(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        split(url)
+    assert "cret" not in str(caught.value)
+
+
+def test_a_login_shows_nothing() -> None:
+    assert repr(Login("me", "secret")) == "Login(***)"
+    assert not hasattr(Login("me", "secret"), "__dict__")
+    assert {Login("a", "b"), Login("a", "b")} == {Login("a", "b")}
