@@ -177,8 +177,12 @@ class Web:
                 connection.set_tunnel(host, port, headers={"User-Agent": AGENT, **login})
         else:
             connection = http.client.HTTPConnection(*place, timeout=self.patience.connect)
-        with speaking("proxy" if proxy else "connection"):
-            connection.connect()
+        try:
+            with speaking("proxy" if proxy else "connection"):
+                connection.connect()
+        except MirrorFailure:
+            connection.close()
+            raise
         connection.sock.settimeout(self.patience.read)
         return connection
 
