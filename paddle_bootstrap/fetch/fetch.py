@@ -78,7 +78,10 @@ def _explained(brought: Brought, asked: int, mirrors: Sequence[Mirror]) -> Boots
     """Wrong bytes outrank silence: somebody who delivers other bytes than the lock's is what the user has to know."""
     names = [wheel.filename for wheel in brought.missing]
     failed = [record for record in brought.records if record.filename in names]
-    tried = [f"{record.filename}: {record.mirror}: {record.error}" for record in failed]
+    files: dict[str, list[str]] = {}  # each mirror's reason once, and for which files
+    for record in failed:
+        files.setdefault(f"{record.mirror}: {record.error}", []).append(record.filename)
+    tried = [f"{reason}{_which(some, names)}" for reason, some in files.items()]
     kept = "; what arrived is kept, the next run goes on there" if len(names) < asked else ""
     others = "name another mirror with --mirror NAME or --mirror https://HOST/simple"
     wrong = {record.filename: None for record in failed if record.outcome == "wrong"}
@@ -95,6 +98,12 @@ def _explained(brought: Brought, asked: int, mirrors: Sequence[Mirror]) -> Boots
         hint=f"check the network and the proxy, or {others}{kept}",
         tried=tried or ("no mirror is configured for this lock",),
     )
+
+
+def _which(some: Sequence[str], names: Sequence[str]) -> str:
+    if len(some) == len(names):
+        return ""
+    return f" ({some[0]})" if len(some) == 1 else f" ({len(some)} files)"
 
 
 def _listed(names: Sequence[str]) -> str:

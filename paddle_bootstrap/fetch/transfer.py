@@ -24,7 +24,7 @@ _REFUSALS = (
 )
 
 
-Outcome = Literal["fetched", "failed", "wrong", "missing"]
+Outcome = Literal["fetched", "failed", "wrong", "missing", "skipped"]  # skipped: it had failed before in this run
 
 
 @dataclass(frozen=True)
@@ -84,23 +84,33 @@ class OneStream:
             if partial.digest() == wheel.sha256:
                 return True
             partial.restart()
+        attempts: list[TransferRecord] = []
         for source in sources:
-            record = self._attempt(source, wheel, partial)
-            records.append(record)
-            if record.outcome == "fetched":
+            attempts.append(self._attempt(source, wheel, partial))
+            if attempts[-1].outcome == "fetched":
+                records += [record for record in attempts if record.outcome != "skipped"]
                 return True
-            tell = progress.note if record.outcome == "missing" else progress.warn
-            tell(f"{wheel.filename}: {record.mirror}: {record.error}")
+            self._tell(wheel, source, attempts[-1])
+        records += attempts
         return False
+
+    def _tell(self, wheel: Wheel, source: Source, record: TransferRecord) -> None:
+        last = "; it is not asked again" if source in self._out else ""
+        if record.outcome in ("failed", "wrong"):
+            progress.warn(f"{wheel.filename}: {record.mirror}: {record.error}{last}")
+        else:
+            progress.note(f"{wheel.filename}: {record.mirror}: {record.error}")
 
     def _attempt(self, source: Source, wheel: Wheel, partial: Partial) -> TransferRecord:
         """One mirror's whole part in one file, with all its retries."""
+        if source in self._out:
+            return TransferRecord(
+                wheel.filename, source.mirror.redacted, 0, partial.size, 0.0, "skipped", self._out[source]
+            )
         began, before = time.monotonic(), partial.size
         stream = _Stream(source, wheel, partial, self.patience)
         failure: MirrorFailure | None = None
         try:
-            if source in self._out:
-                raise MirrorFailure("unreachable", f"not asked again: {self._out[source]}")
             stream.deliver()
             self._refusals[source] = 0
         except MirrorFailure as error:

@@ -101,12 +101,31 @@ def test_a_refusal_is_not_asked_again(bring: Bring, status: int) -> None:
     assert len(mirror.served(NAME)) == 1
 
 
-def test_a_mirror_that_asks_for_peace_is_left_alone(bring: Bring) -> None:
+def test_a_mirror_that_asks_for_peace_is_left_alone(bring: Bring, heard: Heard) -> None:
     with FakeMirror({NAME: DATA, ANOTHER.filename: OTHER_DATA}) as tired, FakeMirror(tired.wheels) as fine:
         tired.faults[NAME] = Fault(status=429)
         fetched = bring([WHEEL, ANOTHER], tired.url, fine.url)
     assert len(tired.requests) == 2
-    assert "not asked again" in str(fetched.transfers[2].error)
+    assert [record.outcome for record in fetched.transfers] == ["failed", "fetched", "fetched"]
+    assert "429 Too Many Requests; it is not asked again" in heard.text
+
+
+def test_a_dead_mirror_is_named_once(bring: Bring, heard: Heard) -> None:
+    with FakeMirror({}) as empty, pytest.raises(NoMirrorServes) as caught:
+        bring([WHEEL, ANOTHER], "http://127.0.0.1:9/simple", empty.url)
+    refused, *missing = caught.value.tried
+    assert refused == "http://127.0.0.1:9/simple: connection refused"
+    assert missing == [f"{empty.url}: its index page: HTTP 404 Not Found"]
+    assert heard.text.count("connection refused; it is not asked again") == 1
+
+
+def test_a_mirror_that_refuses_twice_is_not_asked_a_third_time(bring: Bring) -> None:
+    files = {wheel.filename: data for wheel, data in map(make_wheel, ("a", "b", "c"))}
+    with FakeMirror(files) as strict, FakeMirror(files) as fine:
+        strict.faults = {name: Fault(status=403) for name in files}
+        fetched = bring([make_wheel(name)[0] for name in ("a", "b", "c")], strict.url, fine.url)
+    assert len(strict.requests) == 4
+    assert [record.outcome for record in fetched.transfers] == ["failed", "fetched", "failed", "fetched", "fetched"]
 
 
 def test_stale_page(bring: Bring) -> None:
