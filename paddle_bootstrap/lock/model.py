@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import abc
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 PIECE_SIZE = 4 * 1024 * 1024  # bytes
 
@@ -58,14 +60,35 @@ class Build:
 
 
 def build_from_json(data: Mapping[str, Any]) -> Build:
-    """The Build that ``dataclasses.asdict`` or a lock's table wrote. Raises TypeError or ValueError on other keys."""
-    unknown = set(data) - {field.name for field in fields(Build)}
-    if unknown:
-        raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")
+    """The Build that ``dataclasses.asdict`` or a lock's table wrote. Raises ValueError naming the key that is wrong."""
     libraries = data.get("libraries")
-    lists = {key: tuple(data[key]) for key in ("sass", "ptx", "cpu_flags")}
-    optional = {field.name: None for field in fields(Build) if "None" in str(field.type)}
-    return Build(**{**optional, **data, **lists, "libraries": libraries and CudaLibraries(**libraries)})
+    lists = {key: tuple(data[key]) for key in ("sass", "ptx", "cpu_flags") if isinstance(data.get(key), list)}
+    read = _typed(Build, {**data, **lists})
+    return Build(**{**read, "libraries": libraries and CudaLibraries(**_typed(CudaLibraries, libraries))})
+
+
+def _typed(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
+    """``data`` with every field of the dataclass ``kind``; those that may be None may be absent."""
+    types = get_type_hints(kind)
+    if unknown := set(data) - set(types):
+        raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")
+    for name, wanted in types.items():
+        if not _is(data.get(name), wanted):
+            raise ValueError(f"{name} = {data.get(name)!r}" if name in data else f"{name} is missing")
+    return {name: data.get(name) for name in types}
+
+
+def _is(value: Any, wanted: Any) -> bool:
+    origin, inside = get_origin(wanted), get_args(wanted)
+    if origin is UnionType:
+        return any(_is(value, each) for each in inside)
+    if origin is Literal:
+        return value in inside
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_is(item, inside[0]) for item in value)
+    if origin is abc.Mapping:
+        return isinstance(value, dict) and all(_is(name, str) and _is(item, inside[1]) for name, item in value.items())
+    return isinstance(value, dict) if wanted is CudaLibraries else type(value) is wanted
 
 
 @dataclass(frozen=True)

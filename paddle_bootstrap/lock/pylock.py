@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, cast
 
-from packaging.pylock import PackageWheel, Pylock, PylockSelectError, PylockUnsupportedVersionError, PylockValidationError
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+from packaging.pylock import Package, PackageWheel, Pylock, PylockSelectError, PylockValidationError
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
+from packaging.version import Version
 
 from paddle_bootstrap.errors import DamagedLock, NoBuildFits, UsageError
 from paddle_bootstrap.host.interpreter import Interpreter
@@ -43,6 +48,7 @@ MARKERS = (
     "python_version",
     "sys_platform",
 )
+BARE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*\.whl")
 
 
 def shipped() -> tuple[Path, ...]:
@@ -71,13 +77,13 @@ def find(wanted: str) -> Path:
 
 
 def for_version(version: str | None, device: Device) -> Path:
-    """The shipped lock of ``device`` that holds Paddle ``version``; None: the newest. Raises NoBuildFits listing all."""
+    """The shipped lock of ``device`` that holds Paddle ``version``; None: the newest. Raises NoBuildFits."""
     builds = [(path, build) for path in shipped() if (build := read(path).build)]
     fitting = [(path, build) for path, build in builds if build.device == device and version in (None, build.version)]
     if fitting:
-        return max(fitting, key=lambda pair: tuple(int(part) for part in pair[1].version.split(".")))[0]
+        return max(fitting, key=lambda pair: Version(pair[1].version))[0]
     raise NoBuildFits(
-        f"no shipped lock holds Paddle {version} for {device}",
+        f"no shipped lock holds Paddle {version or 'of any version'} for {device}",
         tried=[f"{build.id}: {build.package} {build.version}, {build.device}" for _, build in builds],
         hint="give one of these versions to --paddle, or a lock of your own with --lock FILE",
     )
@@ -85,14 +91,12 @@ def for_version(version: str | None, device: Device) -> Path:
 
 def read(path: Path) -> Lock:
     """The lock at ``path``. Raises DamagedLock, which names what is wrong and where."""
-    data, content = _load(path)
-    lock = _parse(path, data)
+    content, lock = _load(path)
     table = (lock.tool or {}).get(TOOL)
-    build = None if table is None else _build(path, table)
     return Lock(
         path=path,
         name=name_of(path),
-        build=build,
+        build=None if table is None else _build(path, table, lock),
         sha256=hashlib.sha256(content).hexdigest(),
         default_groups=tuple(lock.default_groups or ()),
     )
@@ -100,16 +104,7 @@ def read(path: Path) -> Lock:
 
 def pythons(lock: Lock) -> tuple[str, ...]:
     """The Python versions ("3.11") that the lock has its Paddle wheel for; empty when it is not one of ours."""
-    if lock.build is None:
-        return ()
-    names = [
-        wheel.filename
-        for package in _open(lock.path).packages
-        if package.name == lock.build.package
-        for wheel in package.wheels or ()
-    ]
-    minors = {tag.interpreter.removeprefix("cp3") for name in names for tag in parse_wheel_filename(name)[3]}
-    return tuple(f"3.{minor}" for minor in sorted(minors, key=int))
+    return () if lock.build is None else _pythons(_load(lock.path)[1], lock.build.package)
 
 
 def select(lock: Lock, interpreter: Interpreter, *, groups: Sequence[str] | None = None) -> Selection:
@@ -117,29 +112,71 @@ def select(lock: Lock, interpreter: Interpreter, *, groups: Sequence[str] | None
     absent = [name for name in MARKERS if name not in interpreter.markers]
     if absent:  # packaging would silently fill them from the running interpreter
         raise NoBuildFits(f"{interpreter.path} did not tell its markers {', '.join(absent)}")
+    content, pylock = _load(lock.path)
+    if hashlib.sha256(content).hexdigest() != lock.sha256:
+        raise DamagedLock(f"{lock.path} was changed while it was in use", hint="run the command again")
     taken = lock.default_groups if groups is None else tuple(groups)
-    wheels = tuple(_selected(lock, interpreter, taken))
-    digests = pieces.read(lock.path)
-    return Selection(lock=lock, groups=taken, wheels=tuple(pieces.attach(wheel, digests, lock.path) for wheel in wheels))
+    wheels = pieces.attach(tuple(_selected(lock, pylock, interpreter, taken)), lock.path)
+    return Selection(lock=lock, groups=taken, wheels=wheels)
 
 
-def _selected(lock: Lock, interpreter: Interpreter, groups: Sequence[str]) -> Iterator[Wheel]:
+def describe(lock: Lock) -> dict[str, Any]:
+    """The lock as plain JSON data, for results and receipts."""
+    return {"name": lock.name, "sha256": lock.sha256, "build": lock.build and dataclasses.asdict(lock.build)}
+
+
+def _selected(lock: Lock, pylock: Pylock, interpreter: Interpreter, groups: Sequence[str]) -> Iterator[Wheel]:
     tags = [Tag(*tag.split("-", 2)) for tag in interpreter.tags]
     environment = cast("Any", dict(interpreter.markers))
     try:
-        for package, source in _open(lock.path).select(environment=environment, tags=tags, dependency_groups=groups):
+        for package, source in pylock.select(environment=environment, tags=tags, dependency_groups=groups):
             if not isinstance(source, PackageWheel):
                 raise NoBuildFits(
                     f"{lock.path.name}: {package.name} has no wheel for {_told(interpreter)}",
                     hint="only wheels can be fetched and verified as they are; lock a version that has one",
                 )
-            yield _wheel(lock.path, package.name, str(package.version), source)
+            version = package.version or parse_wheel_filename(source.filename)[1]
+            digest = source.hashes["sha256"].lower()
+            yield Wheel(package.name, str(version), source.filename, source.size, digest)
     except PylockSelectError as error:
-        served = pythons(lock)
-        serves = f"it serves CPython {', '.join(served)} on Linux x86-64" if served else "see its environments and wheels"
+        if rivals := _rivals(pylock, interpreter, groups):
+            raise DamagedLock(f"{lock.path}: two versions of {', '.join(rivals)} for {_told(interpreter)}") from error
         raise NoBuildFits(
-            f"{lock.path.name} does not fit {_told(interpreter)}: {error}", hint=f"choose another --python: {serves}"
+            f"{lock.path.name} does not fit {_told(interpreter)}: {error}",
+            hint=f"give another --python, or another --lock: this one serves {_served(lock, pylock)}",
         ) from error
+    except (UndefinedComparison, UndefinedEnvironmentName) as error:
+        raise DamagedLock(f"{lock.path}: a marker cannot be judged: {error}") from error
+
+
+def _rivals(pylock: Pylock, interpreter: Interpreter, groups: Sequence[str]) -> list[str]:
+    """Packages that the lock holds more than once for ``interpreter``: it contradicts itself."""
+    environment: dict[str, str | AbstractSet[str]] = {**interpreter.markers, "dependency_groups": frozenset(groups)}
+    environment["extras"] = frozenset()
+    taken = Counter(
+        package.name
+        for package in pylock.packages
+        if package.marker is None or package.marker.evaluate(environment, context="lock_file")
+    )
+    return [name for name, count in taken.items() if count > 1]
+
+
+def _served(lock: Lock, pylock: Pylock) -> str:
+    build = lock.build
+    parts = [
+        f"CPython {', '.join(_pythons(pylock, build.package))}" if build else "",
+        f"Python {pylock.requires_python}" if pylock.requires_python and not build else "",
+        f"glibc {build.glibc} or newer" if build and build.glibc else "",
+        f"hosts where {' or '.join(str(marker) for marker in pylock.environments)}" if pylock.environments else "",
+    ]
+    return "; ".join(part for part in parts if part) or "what its wheels' names say"
+
+
+def _pythons(pylock: Pylock, package: str) -> tuple[str, ...]:
+    wheels = [wheel for found in pylock.packages if found.name == package for wheel in found.wheels or ()]
+    interpreters = {tag.interpreter for wheel in wheels for tag in parse_wheel_filename(wheel.filename)[3]}
+    minors = {int(name.removeprefix("cp3")) for name in interpreters if re.fullmatch(r"cp3\d+", name)}
+    return tuple(f"3.{minor}" for minor in sorted(minors))
 
 
 def _told(interpreter: Interpreter) -> str:
@@ -147,53 +184,64 @@ def _told(interpreter: Interpreter) -> str:
     return f"{interpreter.implementation} {interpreter.version} on {where} ({interpreter.path})"
 
 
-def _wheel(path: Path, name: str, version: str, source: PackageWheel) -> Wheel:
-    digest = source.hashes.get("sha256")
-    if digest is None:
-        raise DamagedLock(f"{path}: {source.filename} has no sha256")
-    if source.size is None and path.parent == SHIPPED:
-        raise DamagedLock(f"{path}: {source.filename} has no size")
-    return Wheel(name=name, version=version, filename=source.filename, size=source.size, sha256=digest.lower())
-
-
-def _load(path: Path) -> tuple[Mapping[str, Any], bytes]:
+def _load(path: Path) -> tuple[bytes, Pylock]:
+    """The lock's bytes, and what they say. Raises DamagedLock."""
     try:
         content = path.read_bytes()
-        return tomllib.loads(content.decode("utf-8")), content
+        lock = Pylock.from_dict(tomllib.loads(content.decode("utf-8")))
     except OSError as error:
         raise DamagedLock(f"{path}: {error.strerror}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DamagedLock(f"{path}: not TOML: {error}") from error
-
-
-def _parse(path: Path, data: Mapping[str, Any]) -> Pylock:
-    try:
-        lock = Pylock.from_dict(data)
-    except (PylockValidationError, PylockUnsupportedVersionError) as error:
+    except PylockValidationError as error:
         raise DamagedLock(f"{path}: not a PEP 751 lock: {error}") from error
+    ours = TOOL in (lock.tool or {})
+    found: dict[str, str] = {}
     for package in lock.packages:
         for wheel in package.wheels or ():
-            if "sha256" not in wheel.hashes:
-                raise DamagedLock(f"{path}: {wheel.filename} has no sha256")
-    return lock
+            if problem := _problem(package, wheel, ours=ours):
+                raise DamagedLock(f"{path}: {wheel.filename!r} {problem}")
+            digest = wheel.hashes["sha256"].lower()
+            if wheel.filename in found and (ours or found[wheel.filename] != digest):
+                raise DamagedLock(f"{path}: {wheel.filename} is there twice")
+            found[wheel.filename] = digest
+    return content, lock
 
 
-def _open(path: Path) -> Pylock:
-    return _parse(path, _load(path)[0])
+def _problem(package: Package, wheel: PackageWheel, *, ours: bool) -> str | None:
+    """What is wrong with a lock's row; ``ours``: files are found by name on a mirror, so nothing else may be named."""
+    if not BARE_NAME.fullmatch(wheel.filename):
+        return "is not a bare file name"  # it becomes a name in the store
+    if "sha256" not in wheel.hashes:
+        return "has no sha256"
+    if not pieces.HEX.fullmatch(wheel.hashes["sha256"].lower()):
+        return "has a sha256 that is not 64 hex digits"
+    if wheel.size is not None and wheel.size <= 0:
+        return f"has size {wheel.size}"
+    if not ours:
+        return None
+    if wheel.size is None:
+        return "has no size"
+    if wheel.path != wheel.filename or wheel.url:
+        return f"has another place than its bare file name: {wheel.url or wheel.path}"
+    if package.version is None or package.sdist:
+        return "stands in a package without version, or with an sdist"
+    return None
 
 
-def _build(path: Path, table: Any) -> Build:
+def _build(path: Path, table: Any, lock: Pylock) -> Build:
+    where = f"{path}: [tool.{TOOL}]"
+    schema = table.get("schema") if isinstance(table, dict) else table
+    if schema != SCHEMA:
+        raise DamagedLock(f"{where} has schema {schema}, this version reads {SCHEMA}", hint="update paddle-bootstrap")
     try:
-        if table["schema"] != SCHEMA:
-            raise DamagedLock(
-                f"{path}: [tool.{TOOL}] has schema {table['schema']}, this version reads {SCHEMA}",
-                hint="update paddle-bootstrap",
-            )
-        return build_from_json({key: value for key, value in table.items() if key != "schema"})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DamagedLock(f"{path}: [tool.{TOOL}] cannot be read: {type(error).__name__}: {error}") from error
-
-
-def describe(lock: Lock) -> dict[str, Any]:
-    """The lock as plain JSON data, for results and receipts."""
-    return {"name": lock.name, "sha256": lock.sha256, "build": lock.build and dataclasses.asdict(lock.build)}
+        build = build_from_json({key: value for key, value in table.items() if key != "schema"})
+    except ValueError as error:
+        raise DamagedLock(f"{where} cannot be read: {error}") from error
+    if (build.package, build.version) not in {(package.name, str(package.version)) for package in lock.packages}:
+        raise DamagedLock(f"{where} is about {build.package} {build.version}, which the lock does not hold")
+    if build.libraries and build.libraries.group not in (lock.dependency_groups or ()):
+        raise DamagedLock(
+            f"{where} wants its libraries from group {build.libraries.group}, which the lock does not have"
+        )
+    return build

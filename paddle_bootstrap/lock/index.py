@@ -1,0 +1,101 @@
+"""A package index as the composer of locks needs it: the best wheel of a version, with its size, sha256 and bytes."""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import json
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+from packaging.tags import Tag
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.version import Version
+
+from paddle_bootstrap import progress
+from paddle_bootstrap.errors import NoBuildFits, NoMirrorServes, WrongBytes
+from paddle_bootstrap.lock import pieces
+from paddle_bootstrap.lock.model import Wheel
+from paddle_bootstrap.mirrors.redact import redact
+
+JSON_PAGE = "application/vnd.pypi.simple.v1+json"
+SECONDS = 60.0  # without a byte
+_FAILURES = (OSError, http.client.HTTPException, ValueError)
+
+
+class Index:
+    """The simple index at ``address`` (PEP 691), without what was uploaded after ``newest`` (PEP 700)."""
+
+    def __init__(self, address: str, newest: str) -> None:
+        self.address = address.rstrip("/")
+        self.newest = newest
+
+    def best(self, name: str, version: str, tags: Sequence[Tag]) -> Wheel:
+        """The wheel that an installer with ``tags``, best first, takes. Raises NoBuildFits."""
+        rank = {tag: position for position, tag in enumerate(tags)}
+        fitting = []
+        for file in self.files(name):
+            found = {rank[tag] for tag in _tags(file["filename"], version) if tag in rank}
+            if found and file.get("upload-time", "") < self.newest and not file.get("yanked"):
+                fitting.append((min(found), file["filename"], file))
+        if not fitting:
+            raise NoBuildFits(f"{name} {version} has no wheel for {tags[0]} that was there on {self.newest}")
+        file = min(fitting)[2]
+        return Wheel(name, version, file["filename"], file["size"], file["hashes"]["sha256"])
+
+    @functools.cache  # noqa: B019 one index per run
+    def files(self, name: str) -> list[dict[str, Any]]:
+        """The files of ``name`` with absolute addresses. Raises NoMirrorServes."""
+        page = f"{self.address}/{name}/"
+        request = urllib.request.Request(page, headers={"Accept": JSON_PAGE})  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=SECONDS) as response:  # noqa: S310
+                found = json.load(response)["files"]
+        except (*_FAILURES, KeyError, TypeError) as error:
+            raise NoMirrorServes(f"{redact(page)}: {redact(str(error))}") from error
+        return [{**file, "url": urljoin(page, file["url"])} for file in found]
+
+    def obtain(self, wheel: Wheel, folder: Path) -> tuple[Path, pieces.Measured]:
+        """The file of ``wheel`` in ``folder``, downloaded if it is not there, and its digests. Raises WrongBytes."""
+        path = folder / wheel.filename
+        if path.exists():
+            return path, _verified(wheel, path)
+        progress.step(f"downloading {wheel.filename}")
+        url = next(file["url"] for file in self.files(wheel.name) if file["filename"] == wheel.filename)
+        partial = path.with_name(path.name + ".part")
+        try:
+            with urllib.request.urlopen(url, timeout=SECONDS) as response, partial.open("wb") as file:  # noqa: S310
+                shutil.copyfileobj(response, file, 1 << 20)
+        except _FAILURES as error:
+            raise NoMirrorServes(f"{redact(url)}: {redact(str(error))}") from error
+        measured = _verified(wheel, partial)
+        partial.replace(path)
+        return path, measured
+
+
+def _verified(wheel: Wheel, path: Path) -> pieces.Measured:
+    measured = pieces.measure(path)
+    if (measured.sha256, measured.size) != (wheel.sha256, wheel.size):
+        raise WrongBytes(
+            f"{path} is not what the index says of {wheel.filename}",
+            tried=[
+                f"the index: {wheel.size} bytes, sha256 {wheel.sha256}",
+                f"the file: {measured.size} bytes, sha256 {measured.sha256}",
+            ],
+            hint=f"remove {path} and run again",
+        )
+    return measured
+
+
+def _tags(filename: str, version: str) -> frozenset[Tag]:
+    """The tags of a wheel of ``version``; none when ``filename`` is anything else."""
+    try:
+        _, found, _, tags = parse_wheel_filename(filename)
+    except InvalidWheelFilename:
+        return frozenset()
+    return tags if found == Version(version) else frozenset()
