@@ -1,4 +1,4 @@
-"""Machine code: the installed libraries hold SASS for every GPU, read from their bytes and not from what anyone says of them."""
+"""Machine code for every GPU: by the lock's data before anything is downloaded, then by the bytes of what is installed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from paddle_bootstrap.harness import expect
 from paddle_bootstrap.host.facts import Unknown
@@ -15,52 +16,127 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-SHARE = tomllib.loads(Path(__file__).with_name("limits.toml").read_text(encoding="utf-8"))["machine_code"]["share"]
+LIMITS = tomllib.loads(Path(__file__).with_name("limits.toml").read_text(encoding="utf-8"))
+KERNELS, SHARE = LIMITS["machine_code"]["libraries"], LIMITS["machine_code"]["share"]
+LIKELY = "the GPU is newer, or much older, than this build; its first kernel would fail with CUDA error 209"
+FIX = "install a build for this GPU: paddle-bootstrap plan --lock FILE; to rehearse without one: --device cpu"
+
+
+@pytest.mark.level("quick")
+@pytest.mark.requires("gpu")
+def check_build(host, lock, gpus):
+    """The build has machine code for every GPU, by the lock's data."""
+    build = lock.build
+    compiles = may_compile(host, build.toolkit_driver)
+    lacking = {gpu: capability_of(gpu) for gpu in gpus}
+    lacking = {gpu: found for gpu, found in lacking.items() if not runs_on(found, build.sass, build.ptx, compiles)}
+    expect(
+        not lacking,
+        f"no machine code for {names({joined(found) for found in lacking.values()})} in {build.package} {build.version}",
+        measured="; ".join(f"GPU {gpu.index}, {gpu.name}: {joined(found)}" for gpu, found in lacking.items()),
+        expected=f"GPUs that run {names(build.sass) or 'no machine code at all'}{told_of(build.ptx, compiles)}",
+        likely=LIKELY,
+        fix=FIX,
+    )
 
 
 @pytest.mark.level("quick")
 @pytest.mark.requires("gpu")
 def check_machine_code(device, host, run):
-    """Paddle's libraries hold machine code for this GPU."""
-    told = run("fatbin.scan", deadline=60)
-    expect(told["package"], "no paddle is installed in the target", fix="paddle-bootstrap install --env DIR")
+    """Paddle's libraries hold machine code for this GPU, by their bytes."""
+    told = run("fatbin.scan")
+    expect(told["package"], "no Paddle is installed in the target", fix="paddle-bootstrap install --env DIR")
     expect(
         told["libraries"],
-        "Paddle's libraries hold no device code: this is a CPU build",
+        "this is a CPU build: Paddle's libraries hold no device code",
         measured="no .nv_fatbin section in paddle/libs or paddle/base",
         expected="a GPU build",
         fix="paddle-bootstrap install --device gpu --env DIR",
     )
-    capability = device.gpu.compute_capability
-    expect(not isinstance(capability, Unknown), "the GPU's compute capability could not be read", measured=str(capability))
-    major, minor = capability
-    name, images = main_library(told["libraries"])
-    sass, ptx = common(images["sass"]), common(images["ptx"], of=images["sass"])
-    runs = any(number // 10 == major and number % 10 <= minor for number in sass)
-    compiled = ptx and may_compile(host, run) and major * 10 + minor >= min(ptx)
+    found = capability_of(device.gpu)
+    for library, images in kernels(told["libraries"]).items():
+        sass, ptx = held(images, "sass"), held(images, "ptx")
+        compiles = bool(ptx) and serves(host, run("paddle_build.build")["cuda"])
+        if not runs_on(found, sass, ptx, compiles):
+            expect(
+                False,
+                f"no machine code for sm_{joined(found)} in {installed(run)} ({Path(library).name} has {names(sass)})",
+                measured=f"{library}: {counted(images)}",
+                expected=f"most kernels for compute capability {found[0]}.{found[1]} ({device.gpu.name})",
+                likely=LIKELY,
+                fix=FIX,
+            )
+
+
+def capability_of(gpu):
+    found = gpu.compute_capability
+    reason = getattr(found, "reason", None)
     expect(
-        runs or compiled,
-        f"no machine code for sm_{major}{minor} in {name}",
-        measured=f"{name} holds {', '.join(f'sm_{number}' for number in sass)}" + (f" and PTX {ptx}" if ptx else ""),
-        expected=f"machine code for compute capability {major}.{minor} ({device.gpu.name})",
-        likely="the GPU is newer, or much older, than this build; its first kernel would fail with CUDA error 209",
-        fix="install a build for this GPU: paddle-bootstrap plan",
+        not isinstance(found, Unknown), f"the compute capability of GPU {gpu.index} could not be read", measured=reason
+    )
+    return found
+
+
+def runs_on(capability, sass, ptx, compiles):
+    """Machine code runs on its own major capability from its minor on; PTX on any later one, if the driver may compile it.
+
+    Source: CUDA C++ Programming Guide, binary and PTX compatibility.
+    """
+    major, minor = capability
+    runs = any(number // 10 == major and number % 10 <= minor for number in sass)
+    return runs or (compiles and any(number <= joined(capability) for number in ptx))
+
+
+def may_compile(host, toolkit_driver):
+    """A driver compiles PTX of its own CUDA version and older: it must be as new as the toolkit's own driver."""
+    version = host.driver.kernel_module
+    return isinstance(version, str) and toolkit_driver is not None and Version(version) >= Version(toolkit_driver)
+
+
+def serves(host, cuda):
+    """The same by CUDA version, where there is no lock to say which driver came with it."""
+    found = host.driver.cuda_version
+    return isinstance(found, tuple) and found >= tuple(int(part) for part in cuda.split(".")[:2])
+
+
+def kernels(libraries):
+    """The libraries that hold Paddle's kernels; in a layout not known here, the one with the most images."""
+    found = {path: images for path, images in libraries.items() if Path(path).name in KERNELS}
+    return found or dict([max(libraries.items(), key=lambda item: sum(item[1]["sass"].values()))])
+
+
+def held(images, kind):
+    """Capabilities that most kernels are there for; a few stray images do not make a GPU usable."""
+    most = max((*images["sass"].values(), *images["ptx"].values()), default=0)
+    return sorted(int(number) for number, count in images[kind].items() if count >= SHARE * most)
+
+
+def installed(run):
+    """``paddlepaddle-gpu 2.6.2``."""
+    found = run("distributions.found")
+    return (
+        " and ".join(f"{name} {found[name][0]}" for name in LIMITS["packages"]["paddle"] if name in found) or "paddle"
     )
 
 
-def main_library(libraries):
-    """The library with the most images: the one that holds the kernels; the rest are helpers."""
-    return max(libraries.items(), key=lambda item: sum(item[1]["sass"].values()))
+def joined(capability):
+    return capability[0] * 10 + capability[1]
 
 
-def common(images, of=None):
-    """Capabilities that most kernels have; a few stray images of a helper do not make a GPU usable."""
-    most = max((of if of is not None else images).values(), default=0)
-    return sorted(int(number) for number, count in images.items() if count >= SHARE * most)
+def names(capabilities):
+    """sm_61, 70, 75."""
+    return ", ".join(map(str, sorted(capabilities))).join(["sm_" if capabilities else "", ""])
 
 
-def may_compile(host, run):
-    """PTX needs a driver that serves at least the CUDA version of the toolkit that made it."""
-    cuda = run("paddle_build.build")["cuda"]
-    serves = host.driver.cuda_version
-    return isinstance(serves, tuple) and tuple(serves) >= tuple(int(part) for part in cuda.split("."))
+def told_of(ptx, compiles):
+    if not ptx:
+        return ""
+    return f", or PTX {names(ptx)}" if compiles else f"; its PTX {names(ptx)} cannot be compiled by this driver"
+
+
+def counted(images):
+    return ", ".join(
+        f"{kind.upper()} {number}: {count}"
+        for kind in ("sass", "ptx")
+        for number, count in sorted(images[kind].items(), key=lambda item: int(item[0]))
+    )

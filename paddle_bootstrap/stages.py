@@ -223,7 +223,10 @@ def bring_up(wish: Wish, judging: Judging) -> Results:
     """Preflight, fetch, install, verify. A host that cannot be accepted is rejected before anything is downloaded."""
     from dataclasses import asdict
 
+    from paddle_bootstrap.harness.session import require_checks
+
     started = time.monotonic()
+    require_checks(judging.checks)
     facts = reading_facts(wish)
     lock = choose_lock(wish)
     device = lock.build.device if lock.build else wish.device or "gpu"
@@ -246,9 +249,11 @@ def bring_up(wish: Wish, judging: Judging) -> Results:
 
 def verify_target(wish: Wish, judging: Judging, *, facts: Callable[[], HostFacts] | None = None) -> Results:
     """Run the checks on the environment at ``wish.env`` and judge it."""
+    from paddle_bootstrap.harness.session import require_checks
     from paddle_bootstrap.install import receipt
 
     started = time.monotonic()
+    require_checks(judging.checks)
     env = wish.env.resolve()
     if not (env / "bin" / "python").exists():
         raise TargetRefused(

@@ -6,44 +6,47 @@ import os
 import struct
 import sysconfig
 
-MAGIC = 0xBA55ED50
-PTX, SASS = 1, 2
+MAGIC = struct.pack("<I", 0xBA55ED50)
+KINDS = {1: "ptx", 2: "sass"}
+NOBITS = 8  # a section that takes no room in the file
 
 
 def scan():
-    """{"package": folder or None, "libraries": {name: {"sass": {"80": images}, "ptx": {...}}}}: every library with the section."""
+    """Every library of Paddle that has the section: {"package": folder or None, "libraries": {path: images}}.
+
+    images: {"sass": {"80": how many}, "ptx": {...}}. Links are NVIDIA's libraries, not Paddle's.
+    """
     folder = os.path.join(sysconfig.get_paths()["platlib"], "paddle")
-    found = {}
+    libraries = {}
     for pattern in ("libs/*.so*", "base/*.so", "fluid/*.so"):
-        for path in sorted(glob.glob(os.path.join(folder, pattern))):
-            if not os.path.islink(path):
-                images = read(path)
-                if images is not None:
-                    found[os.path.relpath(path, folder)] = images
-    return {"package": folder if os.path.isdir(folder) else None, "libraries": found}
+        for path in sorted(glob.glob(os.path.join(glob.escape(folder), pattern))):
+            images = None if os.path.islink(path) else read(path)
+            if images is not None:
+                libraries[os.path.relpath(path, folder)] = images
+    return {"package": folder if os.path.isdir(folder) else None, "libraries": libraries}
 
 
 def read(path):
-    """{"sass": {capability: images}, "ptx": ...} of one library; None when it has no device code section."""
+    """The images of one library; None when it has no device code section."""
     with open(path, "rb") as file:
         if os.fstat(file.fileno()).st_size < 64:
             return None
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data[:6] != b"\x7fELF\x02\x01":
                 return None
-            places = [(at, size) for name, at, size in sections(data) if name in (".nv_fatbin", "__nv_relfatbin")]
-            if not places:
-                return None
+            places = [(at, size) for name, at, size in sections(data) if name == b".nv_fatbin"]
             found = {"sass": {}, "ptx": {}}
             for at, size in places:
-                count(data, at, at + size, found)
-            return found
+                count(data, at, min(at + size, len(data)), found)
+            return found if places else None
 
 
 def sections(data):
     """(name, offset, size) of every section that holds bytes."""
     (table,) = struct.unpack_from("<Q", data, 0x28)
     size, number, names = struct.unpack_from("<HHH", data, 0x3A)
+    if table == 0:
+        return
 
     def header(index):
         return struct.unpack_from("<IIQQQQIIQQ", data, table + index * size)
@@ -55,27 +58,26 @@ def sections(data):
     strings = header(names)[4]
     for index in range(number):
         entry = header(index)
-        start = strings + entry[0]
-        if entry[1] != 8:  # SHT_NOBITS
-            yield data[start : data.find(b"\0", start)].decode("ascii", "replace"), entry[4], entry[5]
+        if entry[1] != NOBITS:
+            start = strings + entry[0]
+            yield data[start : data.find(b"\0", start)], entry[4], entry[5]
 
 
 def count(data, at, end, found):
     """Jump from fat binary to fat binary, and in each from image to image."""
-    while at + 16 <= end:
-        magic, _, header, size = struct.unpack_from("<IHHQ", data, at)
-        if magic != MAGIC:
-            at = data.find(struct.pack("<I", MAGIC), at + 1, end)
-            if at < 0:
-                return
+    while at >= 0 and at + 16 <= end:
+        if data[at : at + 4] != MAGIC:
+            at = data.find(MAGIC, at + 1, end)
             continue
-        image, last = at + header, at + header + size
+        header, size = struct.unpack_from("<HQ", data, at + 6)
+        image, last = at + header, min(at + header + size, end)
         while image + 32 <= last:
             kind, _, length, payload = struct.unpack_from("<HHIQ", data, image)
             (capability,) = struct.unpack_from("<I", data, image + 28)
-            if kind not in (PTX, SASS) or length < 32 or length > 4096:
+            if length < 32:
                 break
-            images = found["ptx" if kind == PTX else "sass"]
-            images[str(capability)] = images.get(str(capability), 0) + 1
+            if kind in KINDS:
+                images = found[KINDS[kind]]
+                images[str(capability)] = images.get(str(capability), 0) + 1
             image += length + payload
-        at = last
+        at = max(last, at + 16)

@@ -16,6 +16,7 @@ class CheckFailed(AssertionError):
         fix: str | None = None,
     ) -> None:
         super().__init__(summary)
+        self.summary = summary
         self.measured = measured
         self.expected = expected
         self.likely = likely

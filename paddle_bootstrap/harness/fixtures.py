@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from paddle_bootstrap.harness.channel import WorkloadBroken, WorkloadFailed
+from paddle_bootstrap.harness.clock import Clock
 from paddle_bootstrap.harness.devices import Device, NoDevice, devices, why_none
-from paddle_bootstrap.harness.pool import WorkloadFailed
+from paddle_bootstrap.harness.pool import Seat
+from paddle_bootstrap.harness.session import Session
 from paddle_bootstrap.host.facts import Gpu, HostFacts
 from paddle_bootstrap.lock.model import Build, Wheel
 from paddle_bootstrap.results.model import Measurement
@@ -32,26 +35,27 @@ class LockView:
 
 @dataclass
 class Notes:
-    """What one check said while it ran."""
+    """What one check said and used while it ran."""
 
     measurements: list[Measurement] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     evidence: dict[str, str] = field(default_factory=dict)
+    seats: set[Seat] = field(default_factory=set)
 
 
 notes_of = pytest.StashKey[Notes]()
+clock_of = pytest.StashKey[Clock]()
 
 
 class Fixtures:
-    """A plugin of fixtures over one session (see session.Session)."""
+    """A plugin of fixtures over one session."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Session) -> None:
         self.session = session
 
     @pytest.fixture(scope="session")
     def host(self) -> HostFacts:
-        facts: HostFacts = self.session.facts()
-        return facts
+        return self.session.facts()
 
     @pytest.fixture(scope="session")
     def lock(self) -> LockView:
@@ -79,7 +83,8 @@ class Fixtures:
 
     @pytest.fixture
     def notes(self, request: pytest.FixtureRequest) -> Notes:
-        return request.node.stash.setdefault(notes_of, Notes())
+        notes: Notes = request.node.stash.setdefault(notes_of, Notes())
+        return notes
 
     @pytest.fixture
     def measure(self, notes: Notes) -> Callable[[str, float, str], None]:
@@ -94,12 +99,17 @@ class Fixtures:
 
     @pytest.fixture
     def run(self, request: pytest.FixtureRequest, notes: Notes) -> Callable[..., Any]:
-        calls = self.session.calls(request.node)
+        item = request.node
+        clock: Clock = item.stash[clock_of]
+        calls = self.session.calls(item.path, item.originalname, notes.seats)
 
-        def run(workload: str, *, device: int | str | None = None, deadline: float = RUN_SECONDS, **arguments: Any) -> Any:
+        def run(
+            workload: str, *, device: int | str | None = None, deadline: float = RUN_SECONDS, **arguments: Any
+        ) -> Any:
             try:
-                return calls(workload, device, deadline, arguments)
-            except WorkloadFailed as failed:
+                with clock.paused():
+                    return calls(workload, device, clock.deadline(deadline), arguments)
+            except (WorkloadFailed, WorkloadBroken) as failed:
                 notes.evidence.update(failed.evidence)
                 raise
 

@@ -3,35 +3,34 @@ from pytest's own."""
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Generator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
 
+from paddle_bootstrap.harness.channel import WorkloadFailed
+from paddle_bootstrap.harness.clock import CheckHung, Clock
 from paddle_bootstrap.harness.devices import CPU, NoDevice, devices, why_none
 from paddle_bootstrap.harness.expect import CheckFailed
-from paddle_bootstrap.harness.fixtures import Notes, RequirementMissing, notes_of
-from paddle_bootstrap.harness.pool import WorkloadFailed
+from paddle_bootstrap.harness.fixtures import Notes, RequirementMissing, clock_of, notes_of
+from paddle_bootstrap.harness.session import TEXT, Session
 from paddle_bootstrap.results.model import Cause, CheckResult, Level, Outcome
 
-GROUPS = ("host", "install", "architecture", "device")
+GROUPS = ("host", "install", "architecture", "device", "libraries")
 LEVELS: tuple[Level, ...] = ("quick", "standard", "deep")
-CHECK_SECONDS = {"quick": 120.0, "standard": 600.0, "deep": 1800.0}  # for a whole check, unless marked otherwise
-TEXT = 8192  # characters kept of a traceback or of captured output
+CHECK_SECONDS = {"quick": 120.0, "standard": 600.0, "deep": 1800.0}  # of a check's own, unless marked otherwise
+REQUIREMENTS = ("gpu",)
 MARKERS = (
     "level(name): quick, standard or deep",
-    "timeout(seconds): of the whole check",
+    "timeout(seconds): of the whole check, workloads included",
     "requires(what): 'gpu': not run on a rehearsal",
 )
 
 
-class CheckHung(Exception):
-    """The check itself, not a workload, passed its time."""
+class BadMarker(Exception):
+    """A check is marked with something nobody knows."""
 
 
 def short(name: str) -> str:
@@ -41,7 +40,7 @@ def short(name: str) -> str:
 class Plugin:
     """One session's collection and outcomes."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Session) -> None:
         self.session = session
         self.results: list[CheckResult] = []
         self._began = 0.0
@@ -73,40 +72,51 @@ class Plugin:
         names = getattr(item, "fixturenames", ())
         return not self.session.preflight or not {"run", "device"} & set(names)
 
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        report = yield
         if report.failed:
-            name = short(Path(report.nodeid.split("::")[0]).stem)
-            text = str(report.longrepr)
-            self._add(
-                CheckResult(
-                    id=name,
-                    title=f"the checks in {Path(report.nodeid).name} can be read",
-                    level="quick",
-                    outcome="error",
-                    cause="raised",
-                    summary=f"its file could not be imported: {text.strip().splitlines()[-1].removeprefix('E').strip()}",
-                    fix=f"mend {report.nodeid}",
-                    evidence={"traceback": text[-TEXT:]},
-                )
-            )
+            self._add(_unreadable(collector.path, str(report.longrepr)))
+        return report
 
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        for marker in item.iter_markers("requires"):
-            if "gpu" in marker.args and self.session.subject.device == "cpu":
-                pytest.skip("rehearsal on the CPU")
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        if isinstance(excinfo.value, pytest.exit.Exception):
+            raise RuntimeError(f"a check called pytest.exit: {excinfo.value}")
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        with _alarm(seconds_of(item)):
-            return (yield)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+        item.stash[clock_of] = Clock(120.0)
+        require_known_markers(item)
+        marker = item.get_closest_marker("timeout")
+        seconds = float(marker.args[0]) if marker else CHECK_SECONDS[level_of(item)]
+        item.stash[clock_of] = Clock(seconds, whole=marker is not None)
+        if item.get_closest_marker("requires") and self.session.subject.device == "cpu":
+            pytest.skip("rehearsal on the CPU")
+        with item.stash[clock_of].running():
+            yield
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        with item.stash[clock_of].running():
+            yield
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
+        with item.stash[clock_of].running():
+            yield
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if call.when == "setup":
-            self._calls, self._began, self._captured = {}, call.start, {}
+            self._calls, self._began = {}, call.start
         self._calls[call.when] = call
-        self._captured = {name.removeprefix("Captured ").split()[0]: text for name, text in report.sections if text.strip()}
+        written = {name.removeprefix("Captured ").split()[0]: text for name, text in report.sections if text.strip()}
+        self._captured = {name: text[-TEXT:] for name, text in written.items()}
         if call.when == "teardown":
             self._add(self._result(item))
         return report
@@ -120,9 +130,12 @@ class Plugin:
         notes = item.stash.get(notes_of, Notes())
         outcome, cause, summary = _judged(raised, notes)
         error = raised.value if raised else None
-        skipped = outcome == "skipped"
         evidence = {**self._captured, **notes.evidence}
-        if outcome == "error" and raised:
+        if outcome == "failed":
+            evidence = {**self.session.evidence(notes.seats), **evidence}
+        if outcome in ("failed", "error"):
+            self.session.discard(notes.seats)
+        if outcome == "error" and raised and "traceback" not in evidence:
             evidence["traceback"] = str(raised.getrepr(style="short"))[-TEXT:]
         title, fix = _told(item)
         return CheckResult(
@@ -131,9 +144,8 @@ class Plugin:
             level=level_of(item),
             outcome=outcome,
             cause=cause,
-            required=not (skipped and self._excused(item)),
-            device=getattr(getattr(item, "callspec", None), "params", {}).get("device", None)
-            and item.callspec.params["device"].label,  # type: ignore[attr-defined]
+            required=not (outcome == "skipped" and self._excused(item)),
+            device=_device_of(item),
             summary=summary,
             measured=getattr(error, "measured", None),
             expected=getattr(error, "expected", None),
@@ -152,6 +164,20 @@ class Plugin:
         return rehearsed or unlocked
 
 
+def _unreadable(path: Path, said: str) -> CheckResult:
+    lines = [line.removeprefix("E").strip() for line in said.splitlines() if line.strip()] or ["it did not say why"]
+    return CheckResult(
+        id=short(path.stem),
+        title=f"the checks in {path.name} can be read",
+        level="quick",
+        outcome="error",
+        cause="raised",
+        summary=f"{path.name} could not be imported: {lines[-1]}",
+        fix=f"mend {path}",
+        evidence={"traceback": said[-TEXT:]},
+    )
+
+
 def _judged(raised: Any, notes: Notes) -> tuple[Outcome, Cause | None, str]:
     """A failure is evidence about the host; whatever else a check raises is evidence about us."""
     if raised is None:
@@ -163,7 +189,7 @@ def _judged(raised: Any, notes: Notes) -> tuple[Outcome, Cause | None, str]:
         return "failed", "requirement", str(error)
     if isinstance(error, WorkloadFailed):
         return "failed", error.cause, error.summary
-    if isinstance(error, (CheckFailed, AssertionError)):
+    if isinstance(error, (CheckFailed, AssertionError, pytest.fail.Exception)):
         return "failed", "assertion", (str(error).strip() or "an assertion does not hold").splitlines()[0]
     if isinstance(error, CheckHung):
         return "error", "timeout", str(error)
@@ -175,6 +201,11 @@ def _told(item: pytest.Item) -> tuple[str, str | None]:
     lines = (getattr(getattr(item, "function", None), "__doc__", None) or item.name).strip().splitlines()
     fix = next((line.strip().removeprefix("Fix:").strip() for line in lines if line.strip().startswith("Fix:")), None)
     return lines[0].rstrip("."), fix
+
+
+def _device_of(item: pytest.Item) -> str | None:
+    found = getattr(getattr(item, "callspec", None), "params", {}).get("device")
+    return getattr(found, "label", None)
 
 
 def check_id(item: pytest.Item) -> str:
@@ -189,25 +220,15 @@ def position(item: pytest.Item) -> int:
 
 
 def level_of(item: pytest.Item) -> Level:
+    """An unmarked check is a quick one; so is one with an unknown level, which then ends in an error that says so."""
     marker = item.get_closest_marker("level")
     name = marker.args[0] if marker and marker.args else "quick"
     return name if name in LEVELS else "quick"
 
 
-def seconds_of(item: pytest.Item) -> float:
-    marker = item.get_closest_marker("timeout")
-    return float(marker.args[0]) if marker else CHECK_SECONDS[level_of(item)]
-
-
-@contextmanager
-def _alarm(seconds: float) -> Generator[None, None, None]:
-    def ring(_number: int, _frame: FrameType | None) -> None:
-        raise CheckHung(f"the check itself did not end in {seconds:g} s")
-
-    before: Callable[..., Any] | int | None = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+def require_known_markers(item: pytest.Item) -> None:
+    for marker, known in (("level", LEVELS), ("requires", REQUIREMENTS)):
+        for found in item.iter_markers(marker):
+            if len(found.args) != 1 or found.args[0] not in known:
+                given = ", ".join(map(repr, found.args))
+                raise BadMarker(f"{marker}({given}): give one of {', '.join(known)}")

@@ -1,186 +1,96 @@
-"""The parent's side of workers: one per GPU and one for the rest, started early, killed at a deadline, never reused after a failure."""
+"""Workers by the GPU they are for: started early, used while checks pass, discarded after any failure."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import selectors
-import signal
-import subprocess
-import tempfile
 import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from paddle_bootstrap.results.model import Cause
+from paddle_bootstrap.harness.channel import ImportLost, Worker, WorkloadFailed, start
 
-WORKER = Path(__file__).with_name("worker.py")
-EVIDENCE = 8192  # bytes kept of each stream
-REAP_SECONDS = 2.0  # after SIGKILL; a process in D state is left behind
-STACK_SECONDS = 0.5  # for a hung worker to write its stack
+CLOSE_SECONDS = 0.2  # for a thread that waits for a worker just killed
 
-
-class WorkloadFailed(Exception):
-    """What happened to a call inside the target, as evidence about the host."""
-
-    def __init__(self, cause: Cause, summary: str, evidence: Mapping[str, str]) -> None:
-        super().__init__(summary)
-        self.cause = cause
-        self.summary = summary
-        self.evidence = dict(evidence)
-
-
-@dataclass
-class Worker:
-    """One process in the target's Python."""
-
-    process: subprocess.Popen[bytes]
-    requests: IO[bytes]
-    replies: int
-    streams: Mapping[str, IO[bytes]]
-    buffer: bytearray = field(default_factory=bytearray)
-
-    def call(self, name: str, arguments: Mapping[str, Any], deadline: float) -> Any:
-        """The workload's value. Raises WorkloadFailed."""
-        ends = time.monotonic() + deadline
-        line = json.dumps({"call": name, "arguments": dict(arguments)}).encode() + b"\n"
-        with contextlib.suppress(BrokenPipeError):
-            self.requests.write(line)
-            self.requests.flush()
-        reply = self._line(ends)
-        if reply is None:
-            raise self._hung(name, deadline)
-        if not reply:
-            raise self._died(name)
-        told = json.loads(reply)
-        if "raised" in told:
-            summary = f"{name} raised {told['raised']}: {(told['message'].strip().splitlines() or [''])[-1]}"
-            raise WorkloadFailed("raised", summary, {"traceback": told["traceback"], **self.evidence()})
-        return told["value"]
-
-    def _line(self, ends: float) -> bytes | None:
-        """One reply; empty when the worker died, None when the time is over."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.replies, selectors.EVENT_READ)
-            while b"\n" not in self.buffer:
-                if not selector.select(max(0.0, ends - time.monotonic())):
-                    return None
-                part = os.read(self.replies, 1 << 16)
-                if not part:
-                    return b""
-                self.buffer += part
-        line, _, rest = self.buffer.partition(b"\n")
-        self.buffer = bytearray(rest)
-        return bytes(line)
-
-    def _hung(self, name: str, deadline: float) -> WorkloadFailed:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGUSR1)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(STACK_SECONDS)
-        reaped = self.kill()
-        left = "" if reaped else "; it could not be ended (stuck in the driver) and was left behind"
-        return WorkloadFailed("timeout", f"{name} did not answer in {deadline:g} s{left}", self.evidence())
-
-    def _died(self, name: str) -> WorkloadFailed:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(REAP_SECONDS)
-        code = self.process.poll()
-        self.kill()
-        return WorkloadFailed("crash", f"{name}: {_told(code)}", self.evidence())
-
-    def evidence(self) -> dict[str, str]:
-        """The tails of what the process wrote."""
-        return {name: text for name, stream in self.streams.items() if (text := _tail(stream))}
-
-    def kill(self) -> bool:
-        """End the whole process group; False when it would not end."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        with contextlib.suppress(OSError):
-            self.requests.close()
-        with contextlib.suppress(OSError):
-            os.close(self.replies)
-        try:
-            self.process.wait(REAP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.returncode = -signal.SIGKILL  # abandoned: nobody waits for it any more
-            return False
-        return True
-
-
-def _told(code: int | None) -> str:
-    if code is None:
-        return "the process closed its pipe"
-    if code == -signal.SIGKILL:
-        return "the process was killed (SIGKILL), as the kernel does when memory runs out"
-    if code < 0:
-        return f"the process died of {signal.Signals(-code).name}"
-    if code == 255:
-        return "the process ended itself with exit(-1), as Paddle does on a device error"
-    return f"the process ended itself with exit code {code}"
-
-
-def _tail(stream: IO[bytes]) -> str:
-    stream.flush()
-    size = os.fstat(stream.fileno()).st_size
-    return os.pread(stream.fileno(), EVIDENCE, max(0, size - EVIDENCE)).decode("utf-8", "replace").strip()
-
-
-def start(python: Path, folders: Sequence[Path], environ: Mapping[str, str], *, preload: str = "paddle") -> Worker:
-    """Start a worker of ``python``; it imports ``preload`` at once, while the parent goes on."""
-    request_read, request_write = os.pipe()
-    reply_read, reply_write = os.pipe()
-    streams = {"stdout": tempfile.TemporaryFile(), "stderr": tempfile.TemporaryFile()}  # noqa: SIM115 they outlive this call
-    kept = {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
-    command = [str(python), "-I", "-X", "faulthandler", str(WORKER), str(request_read), str(reply_write), preload]
-    process = subprocess.Popen(
-        [*command, *map(str, folders)],
-        stdin=subprocess.DEVNULL,
-        stdout=streams["stdout"],
-        stderr=streams["stderr"],
-        pass_fds=(request_read, reply_write),
-        start_new_session=True,
-        env={**kept, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
-    )
-    os.close(request_read)
-    os.close(reply_write)
-    return Worker(process, os.fdopen(request_write, "wb"), reply_read, streams)
+Seat = int | None  # a GPU's NVML index; None: the worker that also serves calls without a GPU
 
 
 @dataclass
 class Pool:
-    """Workers by the device they are for; None is the one that needs no GPU of its own."""
+    """The workers of one run."""
 
     python: Path
-    folders: Sequence[Path]
     environ: Mapping[str, str]
-    _workers: dict[int | None, Worker] = field(default_factory=dict)
-    _busy: dict[int | None, threading.Lock] = field(default_factory=dict)
+    ahead: str | None = "paddle"  # imported by each worker as it starts; None once that has ended or hung one
+    _workers: dict[Seat, Worker] = field(default_factory=dict)
+    _locks: dict[Seat, threading.Lock] = field(default_factory=dict)
+    _closed: bool = False
 
-    def warm(self, device: int | None = None) -> None:
-        """Start the worker of ``device`` before it is needed."""
-        self._busy.setdefault(device, threading.Lock())
-        if device not in self._workers:
-            self._workers[device] = start(self.python, self.folders, self.environ)
+    def start(self, seat: Seat = None) -> None:
+        """Start the worker of ``seat`` before it is needed."""
+        if seat not in self._workers and not self._closed:
+            self._workers[seat] = start(self.python, self.environ, ahead=self.ahead)
 
-    def call(self, device: int | None, name: str, arguments: Mapping[str, Any], deadline: float) -> Any:
-        """Run one workload; its worker is discarded after any failure, since CUDA errors stick."""
-        with self._busy.setdefault(device, threading.Lock()):
-            self.warm(device)
-            worker = self._workers[device]
+    def call(
+        self, seat: Seat, name: str, folders: Sequence[Path], arguments: Mapping[str, Any], deadline: float
+    ) -> Any:
+        """Run one workload. Raises WorkloadFailed, WorkloadBroken."""
+        with self._lock(seat):
             try:
-                return worker.call(name, arguments, deadline)
-            except WorkloadFailed:
-                worker.kill()
-                del self._workers[device]
-                raise
+                return self._call(seat, name, folders, arguments, deadline)
+            except ImportLost:  # importing ahead is our idea: a call that does not need it shall not fail by it
+                self.ahead = None
+                self._discard(seat)
+                return self._call(seat, name, folders, arguments, deadline)
+
+    def _call(
+        self, seat: Seat, name: str, folders: Sequence[Path], arguments: Mapping[str, Any], deadline: float
+    ) -> Any:
+        self.start(seat)
+        if self._closed:
+            raise WorkloadFailed("crash", f"{name}: the run is over", {})
+        try:
+            return self._workers[seat].call(name, folders, arguments, deadline)
+        except WorkloadFailed:
+            self._discard(seat)  # CUDA errors stick
+            raise
+
+    def evidence(self, seat: Seat) -> dict[str, str]:
+        """What the worker of ``seat`` has written."""
+        worker = self._workers.get(seat)
+        return worker.evidence() if worker else {}
+
+    def discard(self, seat: Seat) -> None:
+        """A check failed with this worker: the next call gets a fresh one."""
+        with self._lock(seat):
+            self._discard(seat)
 
     def close(self) -> None:
-        for worker in self._workers.values():
+        """End every worker; a thread that still waits for one gets a moment to see it."""
+        self._closed = True
+        for seat, worker in list(self._workers.items()):
             worker.kill()
-        self._workers.clear()
+            if self._lock(seat).acquire(timeout=CLOSE_SECONDS):
+                self._discard(seat)
+
+    def _discard(self, seat: Seat) -> None:
+        if worker := self._workers.pop(seat, None):
+            worker.close()
+
+    def _lock(self, seat: Seat) -> threading.Lock:
+        return self._locks.setdefault(seat, threading.Lock())
+
+
+def begin(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    """Call ``function`` in a thread that nobody has to wait for, not even at exit."""
+    future: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function(*arguments))
+        except BaseException as error:  # noqa: BLE001 handed to whoever waits
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future

@@ -1,4 +1,4 @@
-"""One run of checks: starts the worker first, then pytest, and returns results. pytest is imported inside, for the worker's sake."""
+"""One run of checks: the worker is started first, then pytest is imported, and results come back."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.harness.devices import devices
-from paddle_bootstrap.harness.pool import Pool
+from paddle_bootstrap.harness.pool import Pool, Seat, begin
 from paddle_bootstrap.host.facts import HostFacts
 from paddle_bootstrap.lock.model import Build, Device, Wheel
 from paddle_bootstrap.results.model import CheckResult, Level
 
 HERE = Path(__file__).parent
-USAGE_ERROR = 4  # pytest's exit code when a conftest cannot be imported: nothing ran
+INTERRUPTED, USAGE_ERROR = 2, 4  # exit codes of pytest's
+TEXT = 8192  # characters kept of what pytest says
 
 
 @dataclass(frozen=True)
@@ -45,50 +47,70 @@ class Session:
     preflight: bool
     pool: Pool | None
     on_result: Callable[[CheckResult], None]
-    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=64))
-    _ahead: dict[tuple[str, ...], dict[int, Future[Any]]] = field(default_factory=dict)
+    _under_way: dict[str, dict[int, Future[Any]]] = field(default_factory=dict)  # a call -> GPU index -> its answer
 
-    def calls(self, node: Any) -> Callable[[str, int | str | None, float, Mapping[str, Any]], Any]:
-        """How the check ``node`` reaches its workloads."""
-        check = f"{node.path}::{getattr(node, 'originalname', node.name)}"
+    def calls(self, check: Path, item: str, used: set[Seat]) -> Callable[..., Any]:
+        """How ``item`` of the file ``check`` reaches workloads: a site's own first, then those that come with the tool.
+
+        The seats whose workers it uses are added to ``used``.
+        """
+        folders = tuple(dict.fromkeys((check.parent / "workloads", built_in_checks() / "workloads")))
         made = 0
 
         def call(workload: str, device: int | str | None, deadline: float, arguments: Mapping[str, Any]) -> Any:
             nonlocal made
             made += 1
-            assert self.pool is not None, "a preflight check cannot use `run`"
-            if isinstance(device, int):
-                key = (check, str(made), workload, json.dumps(arguments, sort_keys=True, default=str))
-                return self._on_all(key, workload, device, deadline, arguments)
-            placed = {**arguments, "device": "cpu"} if device == "cpu" else arguments
-            return self.pool.call(None, workload, placed, deadline)
+            assert self.pool is not None, "there is no target yet: a check of the preflight cannot use `run`"
+            if not isinstance(device, int):
+                used.add(None)
+                placed = {"device": device, **arguments} if device else arguments
+                return self.pool.call(None, workload, folders, placed, deadline)
+            used.add(self._seat(device))
+            key = json.dumps([str(check), item, made, workload, arguments], sort_keys=True, default=str)
+            return self._on_all(key, workload, folders, device, deadline, arguments)
 
         return call
 
-    def _worker(self, index: int) -> int | None:
+    def _seat(self, index: int) -> Seat:
         """Calls that name no GPU share the first GPU's worker: one import of Paddle less."""
         first = next((device.index for device in devices(self.facts())), None)
         return None if index == first else index
 
     def _on_all(
-        self, key: tuple[str, ...], workload: str, index: int, deadline: float, arguments: Mapping[str, Any]
+        self,
+        key: str,
+        workload: str,
+        folders: Sequence[Path],
+        index: int,
+        deadline: float,
+        arguments: Mapping[str, Any],
     ) -> Any:
         """The first GPU's item starts the call on all GPUs at once; the others' items find it under way."""
-        pool = self.pool
-        assert pool is not None
-        if index not in self._ahead.get(key, {}):
-            self._ahead[key] = {
-                int(device.index): self._threads.submit(
-                    pool.call, self._worker(int(device.index)), workload, {**arguments, "device": device.ordinal}, deadline
+        assert self.pool is not None
+        if index not in self._under_way.get(key, {}):
+            self._under_way[key] = {
+                int(device.index): begin(
+                    self.pool.call,
+                    self._seat(int(device.index)),
+                    workload,
+                    folders,
+                    {"device": device.ordinal, **arguments},
+                    deadline,
                 )
                 for device in devices(self.facts())
             }
-        return self._ahead[key].pop(index).result()
+        return self._under_way[key].pop(index).result()
 
-    def close(self) -> None:
-        if self.pool:
-            self.pool.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    def evidence(self, seats: set[Seat]) -> dict[str, str]:
+        """What the workers of ``seats`` have written."""
+        pool = self.pool
+        return {name: text for seat in seats if pool for name, text in pool.evidence(seat).items()}
+
+    def discard(self, seats: set[Seat]) -> None:
+        """A check failed that used these: CUDA errors stick, so the next call gets a fresh worker."""
+        if pool := self.pool:
+            for seat in seats:
+                pool.discard(seat)
 
 
 def built_in_checks() -> Path:
@@ -96,6 +118,15 @@ def built_in_checks() -> Path:
     package = HERE.parent
     inside = package / "checks"
     return inside if inside.is_dir() else package.parent / "checks"
+
+
+def require_checks(folders: Sequence[Path]) -> None:
+    """Raises UsageError for a folder of ``--checks`` that holds none: it would seem to have passed."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"--checks {folder}: no such directory", hint="give the folder that holds check_*.py")
+        if not any(folder.rglob("check_*.py")):
+            raise UsageError(f"--checks {folder}: there is no check_*.py in it", hint="name check files check_NAME.py")
 
 
 def run_checks(
@@ -107,33 +138,46 @@ def run_checks(
     keyword: str | None = None,
     environ: Mapping[str, str] = os.environ,
     preflight: bool = False,
-    on_result: Callable[[CheckResult], None] = lambda result: None,
+    on_result: Callable[[CheckResult], None] = lambda _: None,
 ) -> tuple[CheckResult, ...]:
     """Run the checks of ``level`` and below, built in and from the folders ``checks``.
 
     ``preflight``: only the built-in ones that need no target. Facts are asked for as late as possible.
+    Raises UsageError for a ``keyword`` that pytest cannot read, KeyboardInterrupt when the user ends the run.
     """
-    folders = (built_in_checks(), *(() if preflight else checks))
     pool = None
     if subject.python is not None and not preflight:
-        pool = Pool(subject.python, [folder / "workloads" for folder in folders], environ)
-        pool.warm()
+        pool = Pool(subject.python, environ)
+        pool.start()
     session = Session(subject, facts, level, preflight, pool, on_result)
     try:
-        return tuple(_pytest(session, folders, keyword))
+        return tuple(_all(session, () if preflight else tuple(checks), keyword))
     finally:
-        session.close()
+        if pool:
+            pool.close()
 
 
-def _pytest(session: Session, folders: Sequence[Path], keyword: str | None) -> list[CheckResult]:
-    results, code, said = _once(session, folders, keyword)
-    if code == USAGE_ERROR and len(folders) > 1:
-        sites = folders[1:]
-        results, code, _ = _once(session, folders[:1], keyword)
-        results += [_unreadable(site, said) for site in sites]
-    elif code not in (0, 1, 5):
+def _all(session: Session, sites: Sequence[Path], keyword: str | None) -> list[CheckResult]:
+    """A site whose conftest.py cannot be imported ends pytest before it starts; then it is left out, and said to be."""
+    results, code, said = _once(session, (built_in_checks(), *sites), keyword)
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    if code == USAGE_ERROR:
+        broken = next((site for site in sites if str(site / "conftest.py") in said), None)
+        if broken is None:
+            raise UsageError(
+                f"-k {keyword!r} cannot be understood: {_last_line(said)}", hint="for example: -k 'host or cnn'"
+            )
+        others = [site for site in sites if site != broken]
+        return [*_all(session, others, keyword), _unreadable(broken, said)]
+    if code not in (0, 1, 5):
         raise RuntimeError(f"pytest ended with code {code}: {said}")
     return results
+
+
+def _last_line(said: str) -> str:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return lines[-1].removeprefix("ERROR: ") if lines else "pytest did not say why"
 
 
 def _once(session: Session, folders: Sequence[Path], keyword: str | None) -> tuple[list[CheckResult], int, str]:
@@ -147,7 +191,7 @@ def _once(session: Session, folders: Sequence[Path], keyword: str | None) -> tup
         said = io.StringIO()
         arguments = ["-c", str(HERE / "checks.ini"), "--rootdir", str(folders[0]), "--import-mode=importlib"]
         arguments += ["--disable-plugin-autoload", "-p", "no:cacheprovider", "-p", "no:terminal", "--capture=sys"]
-        arguments += ["--continue-on-collection-errors", *(["-k", keyword] if keyword else [])]
+        arguments += ["--strict-markers", "--continue-on-collection-errors", *(["-k", keyword] if keyword else [])]
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             code = pytest.main([*arguments, *map(str, folders)], plugins=[plugin, Fixtures(session)])
     return plugin.results, int(code), said.getvalue()
@@ -160,9 +204,9 @@ def _unreadable(site: Path, said: str) -> CheckResult:
         level="quick",
         outcome="error",
         cause="raised",
-        summary=f"{site} could not be read; its checks did not run",
+        summary=f"{site}/conftest.py could not be imported; none of the checks beside it ran",
         fix=f"mend {site}/conftest.py",
-        evidence={"traceback": said[-8192:]},
+        evidence={"traceback": said[-TEXT:]},
     )
 
 

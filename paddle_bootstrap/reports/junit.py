@@ -13,7 +13,8 @@ _UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010fff
 
 def render(results: Results) -> str:
     """One test suite per group of checks."""
-    root = ET.Element("testsuites", name="paddle-bootstrap", **_counts(results.checks), time=f"{results.seconds:.3f}")
+    totals = {"name": "paddle-bootstrap", **_counts(results.checks), "time": f"{results.seconds:.3f}"}
+    root = ET.Element("testsuites", totals)
     for group, checks in groupby(results.checks, key=lambda check: check.id.partition(".")[0]):
         _suite(root, group, tuple(checks), results)
     ET.indent(root)
@@ -22,9 +23,8 @@ def render(results: Results) -> str:
 
 def _suite(root: ET.Element, group: str, checks: tuple[CheckResult, ...], results: Results) -> None:
     seconds = sum(check.seconds for check in checks)
-    suite = ET.SubElement(
-        root, "testsuite", name=group, **_counts(checks), time=f"{seconds:.3f}", timestamp=results.created[:19]
-    )
+    told = {"name": group, **_counts(checks), "time": f"{seconds:.3f}", "timestamp": results.created[:19]}
+    suite = ET.SubElement(root, "testsuite", told)
     suite.set("hostname", _clean(str(results.host.get("hostname", ""))))
     properties = ET.SubElement(suite, "properties")
     lock = (results.lock or {}).get("name") or "none"

@@ -1,0 +1,232 @@
+"""One worker process and the pipes to it: requests with a deadline, and whatever it leaves behind when it dies or hangs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from paddle_bootstrap.harness.deaths import explain, memory_kills
+from paddle_bootstrap.results.model import Cause
+
+WORKER = Path(__file__).with_name("worker.py")
+EVIDENCE_BYTES = 8192  # kept of each stream
+IMPORT_SECONDS = 180.0  # for the import ahead of the first call: a cold import of 3 GB from a network disk is no hang
+REAP_SECONDS = 2.0  # after SIGKILL; a process in D state is left behind
+STACK_SECONDS = 0.5  # for a hung worker to write its stack
+_FRAME = re.compile(r'Current thread.*?\n  File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<name>\S+)')
+
+
+class WorkloadFailed(Exception):
+    """What happened to a call inside the target: evidence about the host."""
+
+    def __init__(
+        self,
+        cause: Cause,
+        summary: str,
+        evidence: Mapping[str, str],
+        *,
+        measured: str | None = None,
+        expected: str | None = None,
+        likely: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        super().__init__(summary)
+        self.cause = cause
+        self.summary = summary
+        self.evidence = dict(evidence)
+        self.measured = measured
+        self.expected = expected
+        self.likely = likely
+        self.fix = fix
+
+
+class WorkloadBroken(Exception):
+    """The call could not be made or answered: evidence about the check, not about the host."""
+
+    def __init__(self, summary: str, evidence: Mapping[str, str]) -> None:
+        super().__init__(summary)
+        self.evidence = dict(evidence)
+
+
+class ImportLost(Exception):
+    """The import ahead of the first call ended or hung the process; no call was made yet."""
+
+
+@dataclass
+class Worker:
+    """One process in the target's Python."""
+
+    process: subprocess.Popen[bytes]
+    requests: IO[bytes]
+    replies: int
+    streams: Mapping[str, IO[bytes]]
+    import_ends: float | None  # monotonic; None: no import is under way
+    kills: Mapping[str, int]
+    buffer: bytearray = field(default_factory=bytearray)
+    reaped: bool | None = None  # None: not killed yet
+
+    def call(self, name: str, folders: Sequence[Path], arguments: Mapping[str, Any], deadline: float) -> Any:
+        """The workload's value. Raises WorkloadFailed, WorkloadBroken, or ImportLost before anything was called."""
+        self._await_import()
+        self._send({"call": name, "folders": list(map(str, folders)), "arguments": arguments, "deadline": deadline})
+        reply = self._line(time.monotonic() + deadline)
+        if reply is None:
+            raise self._hung(name, deadline)
+        if not reply:
+            raise self._died(name)
+        told = json.loads(reply)
+        if "broken" in told:
+            raise WorkloadBroken(told["broken"], {"traceback": told["traceback"], **self.evidence()})
+        if "raised" in told:
+            last = (told["message"].strip().splitlines() or [""])[-1].strip()
+            evidence = {"traceback": told["traceback"][-EVIDENCE_BYTES:], **self.evidence()}
+            summary = f"{name} raised {told['raised']}: {last}"
+            raise WorkloadFailed("raised", summary, evidence, measured=told["message"].strip() or told["raised"])
+        return told["value"]
+
+    def _await_import(self) -> None:
+        """Wait for the import that was begun at the start. What it raised is met again by the call that imports it."""
+        if self.import_ends is None:
+            return
+        if not self._line(self.import_ends):
+            raise ImportLost
+        self.import_ends = None
+
+    def _send(self, request: Mapping[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it has died: the missing answer will say so
+            self.requests.write(json.dumps(request).encode() + b"\n")
+            self.requests.flush()
+
+    def _line(self, ends: float) -> bytes | None:
+        """One reply; empty when the worker died, None when the time is over."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.replies, selectors.EVENT_READ)
+            while b"\n" not in self.buffer:
+                if not selector.select(max(0.0, ends - time.monotonic())):
+                    return None
+                part = os.read(self.replies, 1 << 16)
+                if not part:
+                    return b""
+                self.buffer += part
+        line, _, rest = self.buffer.partition(b"\n")
+        self.buffer = bytearray(rest)
+        return bytes(line)
+
+    def _hung(self, name: str, deadline: float) -> WorkloadFailed:
+        evidence = self.evidence()
+        stack = self._stack()
+        reaped = self.kill()
+        frame = _FRAME.search(stack)
+        at = f"still in {Path(frame['file']).name}, line {frame['line']}, {frame['name']}" if frame else "no answer"
+        return WorkloadFailed(
+            "timeout",
+            f"{name} did not answer in {deadline:g} s",
+            {**evidence, **({"stack": stack} if stack else {})},
+            measured=at if reaped else f"{at}; the process cannot be ended (stuck in the kernel) and was left behind",
+            expected=f"an answer within {deadline:g} s",
+            likely="the device or the driver hangs"
+            if reaped
+            else "the driver hangs: the process waits inside the kernel",
+            fix="dmesg | grep -i -e xid -e nvrm -e 'blocked for more'",
+        )
+
+    def _stack(self) -> str:
+        """The Python stacks of a hung worker, as faulthandler writes them to standard error."""
+        stream = self.streams["stderr"].fileno()
+        before = size = os.fstat(stream).st_size
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGUSR1)
+        ends = time.monotonic() + STACK_SECONDS
+        while time.monotonic() < ends:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.05)
+            seen = os.fstat(stream).st_size
+            if seen == size > before:
+                break
+            size = seen
+        return os.pread(stream, EVIDENCE_BYTES, before).decode("utf-8", "replace").strip()
+
+    def _died(self, name: str) -> WorkloadFailed:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(REAP_SECONDS)
+        death = explain(self.process.poll(), self.kills, memory_kills())
+        self.kill()
+        evidence = self.evidence()
+        last = evidence.get("stderr", "").strip().splitlines()[-1:]
+        return WorkloadFailed(
+            "crash",
+            f"{name}: {death.summary}",
+            {**evidence, **({"memory": death.memory} if death.memory else {})},
+            measured=last[0].strip() if last else death.summary,
+            expected="an answer from a process that lives on",
+            likely=death.likely,
+            fix=death.fix,
+        )
+
+    def evidence(self) -> dict[str, str]:
+        """The tails of what the process wrote."""
+        return {name: text for name, stream in self.streams.items() if (text := _tail(stream))}
+
+    def kill(self) -> bool:
+        """End the whole process group; False when it would not end within REAP_SECONDS."""
+        if self.reaped is not None:
+            return self.reaped
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        try:
+            self.process.wait(REAP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.returncode = -signal.SIGKILL  # abandoned: nobody waits for it any more
+            self.reaped = False
+        else:
+            self.reaped = True
+        return self.reaped
+
+    def close(self) -> None:
+        """Kill it and give back its files. Not while another thread waits for its answer."""
+        self.kill()
+        with contextlib.suppress(OSError):
+            self.requests.close()
+        os.close(self.replies)
+        for stream in self.streams.values():
+            stream.close()
+
+
+def _tail(stream: IO[bytes]) -> str:
+    size = os.fstat(stream.fileno()).st_size
+    return os.pread(stream.fileno(), EVIDENCE_BYTES, max(0, size - EVIDENCE_BYTES)).decode("utf-8", "replace").strip()
+
+
+def start(python: Path, environ: Mapping[str, str], *, ahead: str | None) -> Worker:
+    """Start a worker of ``python``; it imports ``ahead`` at once, while the parent goes on."""
+    request_read, request_write = os.pipe()
+    reply_read, reply_write = os.pipe()
+    streams = {"stdout": tempfile.TemporaryFile(), "stderr": tempfile.TemporaryFile()}  # noqa: SIM115 they outlive this call
+    kept = {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
+    process = subprocess.Popen(
+        [str(python), "-I", "-u", "-X", "faulthandler", str(WORKER), str(request_read), str(reply_write)],
+        stdin=subprocess.DEVNULL,
+        stdout=streams["stdout"],
+        stderr=streams["stderr"],
+        pass_fds=(request_read, reply_write),
+        start_new_session=True,
+        env={**kept, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
+    )
+    os.close(request_read)
+    os.close(reply_write)
+    worker = Worker(process, os.fdopen(request_write, "wb"), reply_read, streams, None, memory_kills())
+    if ahead:
+        worker.import_ends = time.monotonic() + IMPORT_SECONDS
+        worker._send({"import": ahead, "deadline": IMPORT_SECONDS})
+    return worker

@@ -1,0 +1,70 @@
+"""The time of one check. It guards against a check that hangs here; workloads have deadlines of their own."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+GRACE = 5.0  # seconds: for a teardown, and for a failure that is on its way out
+AGAIN = 1.0  # seconds between alarms, for a check that catches the first one
+
+
+class CheckHung(BaseException):
+    """The check itself, not a workload, passed its time. No Exception: a check that catches all of those still ends."""
+
+
+class Clock:
+    """``seconds`` of a check, over setup, call and teardown.
+
+    ``whole``: the seconds were given for the whole check, so that time in workloads counts and shortens their deadlines.
+    """
+
+    def __init__(self, seconds: float, *, whole: bool = False) -> None:
+        self.seconds = seconds
+        self.whole = whole
+        self.left = seconds
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Ring inside the block once the time is over."""
+        before = signal.signal(signal.SIGALRM, self._ring)
+        self._start()
+        try:
+            yield
+        finally:
+            self._stop()
+            signal.signal(signal.SIGALRM, before)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not ring inside the block: what waits there has a deadline of its own."""
+        if not self._stop():
+            yield
+            return
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            if self.whole:
+                self.left -= time.monotonic() - began
+            self._start()
+
+    def deadline(self, wanted: float) -> float:
+        """How long a workload may take that was given ``wanted`` seconds."""
+        return max(min(wanted, self.left), 0.1) if self.whole else wanted
+
+    def _ring(self, _number: int, _frame: FrameType | None) -> None:
+        raise CheckHung(f"the check itself did not end in {self.seconds:g} s")
+
+    def _start(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, max(self.left, GRACE if self.left < self.seconds else 0.001), AGAIN)
+
+    def _stop(self) -> bool:
+        """False when it did not run."""
+        left, interval = signal.setitimer(signal.ITIMER_REAL, 0)
+        if interval:
+            self.left = left
+        return bool(interval)
