@@ -6,9 +6,12 @@ import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from paddle_bootstrap.host import linux, nvml
+from paddle_bootstrap.host import libraries, linux, nvidia, nvml
 from paddle_bootstrap.host.facts import Driver, HostFacts
+from paddle_bootstrap.host.filesystems import filesystem
+from paddle_bootstrap.host.rootfs import inside
 
 NVML_SECONDS = 60.0  # the first initialisation without persistence mode can take many seconds
 
@@ -21,31 +24,34 @@ def collect(
     deadline: float = NVML_SECONDS,
 ) -> HostFacts:
     """Read this host. ``paths``: role -> path whose file system matters; /dev/shm is always read."""
-    child = nvml.start(environ)
-    model, flags = linux.cpu(root)
-    roles = {**(paths or {}), "shm": root / "dev/shm"}  # noqa: S108 the host's, not a file of ours
-    filesystems = tuple(linux.filesystem(role, path, root) for role, path in roles.items())
-    facts = {
-        "hostname": platform.node(),
-        "os": linux.os_name(root),
-        "kernel": platform.release(),
-        "machine": platform.machine(),
-        "glibc": linux.glibc(root),
-        "glibcxx": linux.glibcxx(root),
-        "cpu": model,
-        "cpu_flags": flags,
-        "memory_bytes": linux.memory(root),
-        "container": linux.container(root, environ),
-        "pci_gpus": linux.pci_gpus(root),
-        "device_nodes": linux.device_nodes(root),
-    }
-    module = linux.kernel_module(root)
-    told = nvml.finish(child, deadline)
+    with nvml.asking(environ) as child:
+        files = _files(root, environ, paths or {})
+        module = nvidia.kernel_module(root)
+        told = nvml.finish(child, deadline)
     return HostFacts(
-        filesystems=filesystems,
+        **files,
         driver=Driver(module, told.library, told.cuda_version, told.code),
         gpus=told.gpus,
         visible_devices=environ.get("CUDA_VISIBLE_DEVICES"),
         pynvml_problem=told.problem,
-        **facts,  # type: ignore[arg-type]
     )
+
+
+def _files(root: Path, environ: Mapping[str, str], paths: Mapping[str, Path]) -> dict[str, Any]:
+    model, flags = linux.cpu(root)
+    shm = filesystem("shm", inside(root, "dev/shm"), must_exist=True)
+    return {
+        "hostname": linux.hostname(root),
+        "os": linux.os_name(root),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "glibc": libraries.glibc(root),
+        "glibcxx": libraries.glibcxx(root),
+        "cpu": model,
+        "cpu_flags": flags,
+        "memory_bytes": linux.memory(root),
+        "filesystems": (*(filesystem(role, path) for role, path in paths.items()), shm),
+        "container": linux.container(root, environ),
+        "pci_gpus": nvidia.pci_gpus(root),
+        "device_nodes": nvidia.device_nodes(root),
+    }

@@ -73,7 +73,7 @@ class HostFacts:
     cpu_flags: tuple[str, ...] | Unknown  # sorted
     memory_bytes: int | Unknown
     filesystems: tuple[FileSystem, ...]
-    container: str | None | Unknown  # "docker", "kubernetes", "podman" ...; None: not in one
+    container: str | Unknown | None  # "docker", "kubernetes", "podman" ...; None: not in one
     driver: Driver
     gpus: tuple[Gpu, ...] | Unknown  # as NVML lists them
     pci_gpus: tuple[str, ...] | Unknown  # PCI addresses of NVIDIA display controllers on the bus

@@ -1,168 +1,123 @@
-"""Readers of /proc, /sys, /etc and /dev below a root. Each returns a value, or ``Unknown`` with the reason."""
+"""The system below a root: distribution, processor, memory, container. Each is a value, or ``Unknown`` with the reason."""
 
 from __future__ import annotations
 
 import os
+import platform
 import re
-import stat
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from paddle_bootstrap.host.facts import DeviceNode, FileSystem, Unknown
+from paddle_bootstrap.host.facts import Unknown
+from paddle_bootstrap.host.rootfs import inside, text
 
-_NVIDIA = "0x10de"
-_DISPLAY = ("0x0300", "0x0302")  # VGA and 3D controllers, the first four digits of a PCI class
-_LIBSTDCXX = ("usr/lib/x86_64-linux-gnu", "usr/lib64", "lib/x86_64-linux-gnu", "lib64", "usr/lib")
-_LIBC = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64", "usr/lib64", "lib")
+_GROUP_FILES = {  # where a control group keeps its memory limit: version 2, then version 1
+    "": "sys/fs/cgroup{group}/memory.max",
+    "memory": "sys/fs/cgroup/memory{group}/memory.limit_in_bytes",
+}
+_TRACE_FILES = {  # a file that a container runtime leaves -> its name
+    "run/secrets/kubernetes.io": "kubernetes",
+    "var/run/secrets/kubernetes.io": "kubernetes",
+    ".dockerenv": "docker",
+    "run/.containerenv": "podman",
+    ".singularity.d": "apptainer",
+}
+_TRACE_VARIABLES = {
+    "KUBERNETES_SERVICE_HOST": "kubernetes",
+    "APPTAINER_CONTAINER": "apptainer",
+    "SINGULARITY_CONTAINER": "apptainer",
+}
+_TRACE_GROUPS = {  # how a part of a control group's path begins -> its name; the more telling first
+    "kubepods": "kubernetes",
+    "libpod": "podman",
+    "docker": "docker",
+    "cri-containerd": "containerd",
+    "lxc": "lxc",
+}
+_TRACE_LAYERS = {  # where the layers of a root file system are kept -> its name
+    "/lib/docker/": "docker",
+    "/containers/storage/": "podman",
+    "io.containerd.": "containerd",
+}
 
 
-def text(path: Path) -> str | Unknown:
-    """What ``path`` holds."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        return Unknown(f"{path}: {error.strerror}")
+def hostname(root: Path) -> str:
+    """The name of the host; a container that has the host's ``/`` elsewhere is called something else itself."""
+    found = "" if root == Path("/") else text(root, "etc/hostname")
+    return found.strip() if isinstance(found, str) and found.strip() else platform.node()
 
 
 def os_name(root: Path) -> str | Unknown:
-    found = text(root / "etc/os-release")
+    """The distribution as it calls itself: "Debian GNU/Linux 12 (bookworm)"."""
+    found = text(root, "etc/os-release")
     if isinstance(found, Unknown):
-        return found
-    match = re.search(r'^PRETTY_NAME="?([^"\n]+)"?', found, re.MULTILINE)
-    return match[1] if match else Unknown(f"{root / 'etc/os-release'} has no PRETTY_NAME")
-
-
-def glibc(root: Path) -> str | Unknown:
-    """The version that libc.so.6 itself states."""
-    return _stated(root, _LIBC, "libc.so.6", rb"GNU C Library [^\n]*version (\d+\.\d+)")
-
-
-def glibcxx(root: Path) -> str | Unknown:
-    """The highest GLIBCXX symbol version of libstdc++.so.6."""
-    return _stated(root, _LIBSTDCXX, "libstdc++.so.6", rb"GLIBCXX_(3\.4\.\d+)\0")
-
-
-def _stated(root: Path, folders: tuple[str, ...], name: str, pattern: bytes) -> str | Unknown:
-    for folder in folders:
-        path = root / folder / name
-        try:
-            found = re.findall(pattern, path.read_bytes())
-        except OSError:
-            continue
-        if found:
-            return max((item.decode() for item in found), key=lambda item: [int(part) for part in item.split(".")])
-        return Unknown(f"{path} does not state its version")
-    return Unknown(f"{name} was not found in {', '.join(str(root / folder) for folder in folders)}")
+        other = text(root, "usr/lib/os-release")
+        if isinstance(other, Unknown):
+            return found
+        found = other
+    match = re.search(r"^PRETTY_NAME=(.+)$", found, re.MULTILINE)
+    if not match:
+        return Unknown(f"{root / 'etc/os-release'} has no PRETTY_NAME")
+    try:
+        return " ".join(shlex.split(match[1]))
+    except ValueError:  # an unclosed quote
+        return match[1].strip("\"' ")
 
 
 def cpu(root: Path) -> tuple[str | Unknown, tuple[str, ...] | Unknown]:
     """Model name and sorted flags of the first processor."""
-    found = text(root / "proc/cpuinfo")
+    found = text(root, "proc/cpuinfo")
     if isinstance(found, Unknown):
         return found, found
     model = re.search(r"^model name\s*: (.+)$", found, re.MULTILINE)
     flags = re.search(r"^flags\s*: (.+)$", found, re.MULTILINE)
-    missing = Unknown(f"{root / 'proc/cpuinfo'} does not say")
-    return model[1] if model else missing, tuple(sorted(flags[1].split())) if flags else missing
+    return (
+        model[1].strip() if model else Unknown(f"{root / 'proc/cpuinfo'} has no model name"),
+        tuple(sorted(flags[1].split())) if flags else Unknown(f"{root / 'proc/cpuinfo'} has no flags"),
+    )
 
 
 def memory(root: Path) -> int | Unknown:
-    """Bytes this process may use: the host's memory, or the control group's limit when that is lower."""
-    found = text(root / "proc/meminfo")
+    """Bytes this process may use: the host's memory, or the lowest limit of its control groups when that is lower."""
+    found = text(root, "proc/meminfo")
     if isinstance(found, Unknown):
         return found
     match = re.search(r"^MemTotal:\s+(\d+) kB", found, re.MULTILINE)
     if not match:
         return Unknown(f"{root / 'proc/meminfo'} has no MemTotal")
-    total = int(match[1]) * 1024
-    for path in ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        limit = text(root / path)
-        if isinstance(limit, str) and limit.strip().isdigit():
-            return min(total, int(limit))
-    return total
+    return min([int(match[1]) * 1024, *_memory_limits(root)])
 
 
-def container(root: Path, environ: Mapping[str, str]) -> str | None:
-    """What kind of container this is; None: none that leaves a trace."""
-    if environ.get("KUBERNETES_SERVICE_HOST") or (root / "var/run/secrets/kubernetes.io").exists():
-        return "kubernetes"
-    if (root / ".dockerenv").exists():
-        return "docker"
-    if (root / "run/.containerenv").exists():
-        return "podman"
-    found = text(root / "proc/1/cgroup")
-    for kind in ("docker", "lxc", "kubepods", "containerd"):
-        if isinstance(found, str) and f"/{kind}" in found:
-            return "kubernetes" if kind == "kubepods" else kind
-    return environ.get("container") or None
+def _memory_limits(root: Path) -> Iterator[int]:
+    """Limits of the control group and all above it; a container often sees its own group as the topmost."""
+    membership = text(root, "proc/self/cgroup")
+    lines = membership.splitlines() if isinstance(membership, str) else ["0::/", "0:memory:/"]
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        for controller in set(controllers.split(",")) & set(_GROUP_FILES):
+            for above in (Path(group), *Path(group).parents):
+                limit = text(root, _GROUP_FILES[controller].format(group="" if above == Path("/") else above))
+                if isinstance(limit, str) and limit.strip().isdigit():
+                    yield int(limit)
 
 
-def kernel_module(root: Path) -> str | Unknown:
-    """The version of the loaded NVIDIA kernel module."""
-    found = text(root / "proc/driver/nvidia/version")
-    if isinstance(found, str):
-        match = re.search(r"NVRM version:.*?(\d{3,}\.\d+(?:\.\d+)*)", found)
-        if match:
-            return match[1]
-    found = text(root / "sys/module/nvidia/version")
-    if isinstance(found, str) and found.strip():
-        return found.strip()
-    return Unknown(f"neither {root / 'proc/driver/nvidia/version'} nor {root / 'sys/module/nvidia/version'} is there")
-
-
-def pci_gpus(root: Path) -> tuple[str, ...] | Unknown:
-    """Addresses of NVIDIA display controllers on the PCI bus."""
-    folder = root / "sys/bus/pci/devices"
-    try:
-        devices = sorted(folder.iterdir())
-    except OSError as error:
-        return Unknown(f"{folder}: {error.strerror}")
-    return tuple(device.name.lower() for device in devices if _is_gpu(device))
-
-
-def _is_gpu(device: Path) -> bool:
-    vendor, kind = text(device / "vendor"), text(device / "class")
-    return isinstance(vendor, str) and vendor.strip() == _NVIDIA and isinstance(kind, str) and kind.startswith(_DISPLAY)
-
-
-def device_nodes(root: Path) -> tuple[DeviceNode, ...]:
-    """/dev/nvidiactl, /dev/nvidia-uvm and one for each GPU, with what is wrong with each."""
-    names = ["nvidiactl", "nvidia-uvm"]
-    try:
-        names += sorted((path.name for path in (root / "dev").iterdir() if re.fullmatch(r"nvidia\d+", path.name)), key=len)
-    except OSError:
-        pass
-    return tuple(DeviceNode(f"/dev/{name}", _problem(root / "dev" / name)) for name in names)
-
-
-def _problem(path: Path) -> str | None:
-    try:
-        told = path.stat()
-    except OSError as error:
-        return str(error.strerror)
-    if not os.access(path, os.R_OK | os.W_OK):
-        return f"mode {stat.filemode(told.st_mode)}, owner {told.st_uid}:{told.st_gid}: not readable and writable for this user"
-    return None
-
-
-def filesystem(role: str, path: Path, root: Path) -> FileSystem:
-    """The file system that holds ``path``, or the nearest parent that exists."""
-    nearest = path.absolute()
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
-    try:
-        room, device = os.statvfs(nearest), nearest.stat().st_dev
-    except OSError as error:
-        reason = Unknown(f"{nearest}: {error.strerror}")
-        return FileSystem(role, str(path), reason, reason, reason, reason)
-    kind = _kind(nearest.resolve(), root)
-    return FileSystem(role, str(path), device, kind, room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize)
-
-
-def _kind(path: Path, root: Path) -> str | Unknown:
-    mounts = text(Path("/proc/self/mounts"))
-    if isinstance(mounts, Unknown):
-        return mounts
-    rows = [line.split() for line in mounts.splitlines()]
-    holding = [row for row in rows if path.is_relative_to(row[1].replace("\\040", " "))]
-    return max(holding, key=lambda row: len(row[1]))[2] if holding else Unknown(f"no mount holds {path}")
+def container(root: Path, environ: Mapping[str, str]) -> str | Unknown | None:
+    """The kind of container this is; None when none left a trace; Unknown when the traces cannot be read."""
+    found = [kind for name, kind in _TRACE_VARIABLES.items() if environ.get(name)]
+    found += [kind for path, kind in _TRACE_FILES.items() if os.path.exists(inside(root, path))]  # noqa: PTH110 not readable: not there
+    told = environ.get("container") or text(root, "run/systemd/container")  # what systemd and lxc pass on
+    found += [told.strip()] if isinstance(told, str) and told.strip() else []
+    if found:
+        return found[0]
+    groups = [text(root, f"proc/{process}/cgroup") for process in ("1", "self")]
+    mounts = text(root, "proc/self/mounts")
+    parts = re.split(r"[/\s]", " ".join(trace for trace in groups if isinstance(trace, str)))
+    parts = [part for part in parts if not part.endswith(".service")]  # docker.service itself is not in a container
+    layers = [line for line in str(mounts).splitlines() if line.split(" ")[1:2] == ["/"]]
+    found = [kind for word, kind in _TRACE_GROUPS.items() if any(part.startswith(word) for part in parts)]
+    found += [kind for word, kind in _TRACE_LAYERS.items() if any(word in line for line in layers)]
+    if found:
+        return found[0]
+    return groups[1] if isinstance(groups[1], Unknown) else None

@@ -1,119 +1,163 @@
-"""Run as a process of its own: reads NVML through pynvml and prints one JSON object per finding, as soon as it has it.
+"""Run as a process of its own: asks NVML through pynvml, and prints one JSON object for each thing asked and each answer.
 
-A stuck driver hangs this process and nothing else; what was printed before stays known.
+A stuck driver hangs this process and nothing else; what was printed before stays known, and what was asked last is named.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib.metadata
+import importlib.util
 import json
+import os
+import re
+import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+OLDEST = (13, 580)  # older releases of nvidia-ml-py misread fabric and process structures without an error
+LIBRARY = "libnvidia-ml.so.1"
+FAILED = object()  # what Sweep.ask returns when there is no answer
+CHANNEL = os.dup(1)  # of the answers alone: what a library prints must not get between them
 
 
 def say(**finding: Any) -> None:
-    sys.stdout.write(json.dumps(finding) + "\n")
-    sys.stdout.flush()
+    os.write(CHANNEL, (json.dumps(finding) + "\n").encode())
 
 
-def version_problem(pynvml: Any) -> str | None:
-    """Why this pynvml cannot be trusted."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    advice = "pip uninstall pynvml && pip install --force-reinstall 'nvidia-ml-py>=13.580'"
-    if hasattr(pynvml, "__path__"):
-        return f"the distribution called pynvml shadows nvidia-ml-py's module: {advice}"
+def bindings_problem() -> str | None:
+    """Why the module pynvml cannot be trusted, with the command that mends it; it is not imported for that."""
+    pip = f"{shlex.quote(sys.executable)} -m pip"
+    oldest = ".".join(map(str, OLDEST))
+    install = f"{pip} install --force-reinstall 'nvidia-ml-py>={oldest}'"
+    spec = importlib.util.find_spec("pynvml")
+    if spec is None:
+        return f"the module pynvml is not installed; run: {install}"
+    if spec.submodule_search_locations is not None:
+        return (
+            f"the distribution called pynvml shadows nvidia-ml-py's module with its own package {spec.origin}; "
+            f"run: {pip} uninstall -y pynvml && {install}"
+        )
     try:
-        found = version("nvidia-ml-py")
-    except PackageNotFoundError:
-        return f"the module pynvml is not nvidia-ml-py's: {advice}"
-    if tuple(int(part) for part in found.split(".")[:2]) < (13, 580):
-        return f"nvidia-ml-py {found} misreads newer drivers: {advice}"
+        version = importlib.metadata.version("nvidia-ml-py")
+    except importlib.metadata.PackageNotFoundError:
+        return f"the module {spec.origin} is not nvidia-ml-py's; run: {pip} uninstall -y pynvml; {install}"
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST:
+        return f"nvidia-ml-py {version} misreads newer drivers, {oldest} or newer is needed; run: {install}"
     return None
 
 
-def reading(pynvml: Any, call: Callable[..., Any], *arguments: Any) -> Any:
-    """A value, or {"unknown": reason}."""
+def loader_words() -> str:
+    """What the dynamic loader says of the library. pynvml loses it, and absent and corrupt are two things."""
     try:
-        value = call(*arguments)
-    except (pynvml.NVMLError, UnicodeDecodeError) as error:
-        return {"unknown": told(error)}
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def told(error: Any) -> str:
-    code = getattr(error, "value", None)
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 pynvml asks the library for the text of codes it does not know
-        text = type(error).__name__
-    return f"NVML {code}: {text}" if code is not None else text
-
-
-def start(pynvml: Any) -> bool:
-    """Initialise NVML; False when that failed, and why was said."""
-    mismatch = getattr(pynvml, "NVMLLibraryMismatchError", ())
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        reason = told(error)
-        if error.value == pynvml.NVML_ERROR_LIBRARY_NOT_FOUND:
-            reason = f"NVML {error.value}: {library_problem()}"
-        say(code=error.value, failed=reason)
-        return False
-    except mismatch as error:
-        say(code=18, failed=f"the NVML library does not fit: {error}")
-        return False
-    return True
-
-
-def library_problem() -> str:
-    """pynvml loses the loader's words; absent and corrupt are two things."""
-    try:
-        ctypes.CDLL("libnvidia-ml.so.1")
+        ctypes.CDLL(LIBRARY)
     except OSError as error:
         return str(error)
-    return "libnvidia-ml.so.1 can be opened, but pynvml could not"
+    return f"{LIBRARY} can be opened now, though pynvml could not"
 
 
-def gpu(pynvml: Any, index: int) -> dict[str, Any]:
+def loaded_version() -> str | None:
+    """The version in the file name of the loaded library: known even when it refuses to initialise."""
     try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    except pynvml.NVMLError as error:
-        unknown = {"unknown": told(error)}
-        return dict.fromkeys(("uuid", "pci_address", "name", "compute_capability", "memory_bytes", "mig"), unknown)
-    memory = reading(pynvml, pynvml.nvmlDeviceGetMemoryInfo, handle)
-    pci = reading(pynvml, pynvml.nvmlDeviceGetPciInfo, handle)
-    mig = reading(pynvml, pynvml.nvmlDeviceGetMigMode, handle)
-    return {
-        "uuid": reading(pynvml, pynvml.nvmlDeviceGetUUID, handle),
-        "pci_address": pci if isinstance(pci, dict) else address(pci),
-        "name": reading(pynvml, pynvml.nvmlDeviceGetName, handle),
-        "compute_capability": reading(pynvml, pynvml.nvmlDeviceGetCudaComputeCapability, handle),
-        "memory_bytes": memory if isinstance(memory, dict) else memory.total,
-        "mig": mig if isinstance(mig, dict) else bool(mig[0]),
-    }
+        maps = Path("/proc/self/maps").read_bytes()
+    except OSError:
+        return None
+    found = re.search(rb"/libnvidia-ml\.so\.(\d+\.\d[\d.]*)$", maps, re.MULTILINE)
+    return found[1].decode() if found else None
+
+
+class Sweep:
+    """Asks pynvml one thing at a time; an answer that fails is an answer, and the next thing is asked."""
+
+    def __init__(self, pynvml: Any) -> None:
+        self.pynvml = pynvml
+        self.failures = (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError, UnicodeDecodeError)
+
+    def ask(
+        self,
+        fact: str,
+        name: str,
+        *arguments: Any,
+        shape: Callable[[Any], Any] = lambda answer: answer,
+        unsupported: Any = FAILED,
+        **about: Any,
+    ) -> Any:
+        """Print what pynvml's function ``name`` answers, in the form ``shape`` gives it; returns it, or FAILED.
+
+        ``unsupported`` is the answer of a GPU that does not support what is asked about, where that is an answer.
+        """
+        say(asking=name, **about)
+        try:
+            answer = getattr(self.pynvml, name)(*arguments)
+            say(fact=fact, value=shape(answer), **about)
+        except self.failures as error:
+            code = getattr(error, "value", None)
+            if code == self.pynvml.NVML_ERROR_NOT_SUPPORTED and unsupported is not FAILED:
+                say(fact=fact, value=unsupported, **about)
+                return unsupported
+            say(fact=fact, unknown=f"{name}: {self.reason(error, code)}", code=code, **about)
+            return FAILED
+        return answer
+
+    def reason(self, error: Any, code: int | None) -> str:
+        """Why a call failed, with the loader's own words when there is no library."""
+        if isinstance(error, UnicodeDecodeError):
+            return f"the answer {error.object!r} is not UTF-8"
+        if code is None:
+            return str(error)
+        if code == self.pynvml.NVML_ERROR_LIBRARY_NOT_FOUND:
+            return f"NVML code {code}: {loader_words()}"
+        try:
+            return f"NVML code {code}: {error}"
+        except self.failures:  # for a code that pynvml does not know it asks the library, which may fail in turn
+            return f"NVML code {code}"
+
+    def run(self) -> None:
+        """Every fact; when NVML refuses to start, the version of its library from the name of its file."""
+        if self.ask("init", "nvmlInit") is FAILED:
+            version = loaded_version()
+            if version:
+                say(fact="library", value=version)
+            return
+        self.ask("library", "nvmlSystemGetDriverVersion")
+        self.ask("cuda", "nvmlSystemGetCudaDriverVersion_v2")
+        count = self.ask("count", "nvmlDeviceGetCount")
+        for index in range(0 if count is FAILED else count):
+            self.gpu(index)
+
+    def gpu(self, index: int) -> None:
+        """The facts of one GPU; none of them when it cannot be had at all."""
+        handle = self.ask("handle", "nvmlDeviceGetHandleByIndex", index, shape=lambda _: True, gpu=index)
+        if handle is FAILED:
+            return
+        self.ask("uuid", "nvmlDeviceGetUUID", handle, gpu=index)
+        self.ask("pci_address", "nvmlDeviceGetPciInfo", handle, shape=address, gpu=index)
+        self.ask("name", "nvmlDeviceGetName", handle, gpu=index)
+        self.ask("compute_capability", "nvmlDeviceGetCudaComputeCapability", handle, gpu=index)
+        self.ask("memory_bytes", "nvmlDeviceGetMemoryInfo", handle, shape=lambda memory: memory.total, gpu=index)
+        self.ask(
+            "mig", "nvmlDeviceGetMigMode", handle, shape=lambda modes: bool(modes[0]), unsupported=False, gpu=index
+        )
 
 
 def address(pci: Any) -> str:
+    """``0000:3b:00.0``, as the kernel names it on the bus; a GPU is function 0 of its device."""
     return f"{pci.domain:04x}:{pci.bus:02x}:{pci.device:02x}.0"
 
 
 def main() -> None:
-    import pynvml
+    """Is pynvml to be trusted; if so, what it tells."""
+    os.dup2(2, 1)
+    problem = bindings_problem()
+    say(fact="bindings", value=problem)
+    if problem is None:
+        import pynvml
 
-    problem = version_problem(pynvml)
-    say(problem=problem)
-    if problem or not start(pynvml):
-        return
-    say(library=reading(pynvml, pynvml.nvmlSystemGetDriverVersion))
-    say(cuda=reading(pynvml, pynvml.nvmlSystemGetCudaDriverVersion_v2))
-    count = reading(pynvml, pynvml.nvmlDeviceGetCount)
-    say(count=count)
-    for index in range(count if isinstance(count, int) else 0):
-        say(index=index, gpu=gpu(pynvml, index))
+        Sweep(pynvml).run()
     say(done=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
