@@ -4,10 +4,26 @@
  *   FAKE_CUDA_VERSION   what cuDriverGetVersion says (12040); 10020 makes CUDA 11's runtime answer 35
  *   FAKE_CUDA_COUNT     how many GPUs there are
  *   FAKE_CUDA_UUIDS     their UUIDs, as NVML writes them, separated by commas
+ *
+ * CUDA_VISIBLE_DEVICES narrows them, as it does for the real one: numbers or beginnings of UUIDs up to the first that
+ * names no GPU.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { OK, INVALID_VALUE, INVALID_DEVICE = 101 };
+
+static const struct { int code; const char *name; } errors[] = {
+    {1, "CUDA_ERROR_INVALID_VALUE"},
+    {3, "CUDA_ERROR_NOT_INITIALIZED"},
+    {100, "CUDA_ERROR_NO_DEVICE"},
+    {101, "CUDA_ERROR_INVALID_DEVICE"},
+    {802, "CUDA_ERROR_SYSTEM_NOT_READY"},
+    {803, "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH"},
+    {804, "CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE"},
+    {999, "CUDA_ERROR_UNKNOWN"},
+};
 
 static int setting(const char *name, int otherwise)
 {
@@ -15,31 +31,77 @@ static int setting(const char *name, int otherwise)
     return value ? atoi(value) : otherwise;
 }
 
+/* The entry of a list between commas, or NULL. */
+static const char *entry(const char *list, int number)
+{
+    for (; list && number > 0; number--) list = (list = strchr(list, ',')) ? list + 1 : NULL;
+    return list && *list ? list : NULL;
+}
+
+/* Which of all GPUs an entry of CUDA_VISIBLE_DEVICES names; -1: none. */
+static int named(const char *wanted)
+{
+    int total = setting("FAKE_CUDA_COUNT", 0);
+    size_t length = strcspn(wanted, ",");
+    for (int index = 0; index < total; index++) {
+        const char *uuid = entry(getenv("FAKE_CUDA_UUIDS"), index);
+        if (uuid && length > 4 && !strncmp(uuid, wanted, length)) return index;
+    }
+    char *end;
+    long index = strtol(wanted, &end, 10);
+    return end > wanted && (*end == ',' || *end == 0) && index >= 0 && index < total ? (int)index : -1;
+}
+
+/* The GPU behind an ordinal of this process; -1: there is none. */
+static int physical(int ordinal)
+{
+    const char *list = getenv("CUDA_VISIBLE_DEVICES");
+    if (!list) return ordinal < setting("FAKE_CUDA_COUNT", 0) ? ordinal : -1;
+    for (int before = 0; before < ordinal; before++)
+        if (!entry(list, before) || named(entry(list, before)) < 0) return -1;
+    return entry(list, ordinal) ? named(entry(list, ordinal)) : -1;
+}
+
 int cuInit(unsigned flags) { (void)flags; return setting("FAKE_CUDA_INIT", 0); }
-int cuDriverGetVersion(int *version) { *version = setting("FAKE_CUDA_VERSION", 12040); return 0; }
-int cuDeviceGetCount(int *count) { *count = setting("FAKE_CUDA_COUNT", 0); return setting("FAKE_CUDA_COUNT_CODE", 0); }
-int cuDeviceGet(int *device, int ordinal) { *device = ordinal; return 0; }
-int cuGetErrorString(int code, const char **out) { (void)code; *out = "fake"; return 0; }
-int cuGetErrorName(int code, const char **out) { (void)code; *out = "FAKE"; return 0; }
+int cuDriverGetVersion(int *version) { *version = setting("FAKE_CUDA_VERSION", 12040); return OK; }
+int cuDeviceGetCount(int *count)
+{
+    for (*count = 0; physical(*count) >= 0;) ++*count;
+    return OK;
+}
+int cuDeviceGet(int *device, int ordinal)
+{
+    *device = ordinal;
+    return ordinal >= 0 && physical(ordinal) >= 0 ? OK : INVALID_DEVICE;
+}
+int cuDeviceGetName(char *out, int length, int device) { snprintf(out, (size_t)length, "Fake GPU %d", device); return OK; }
+
+int cuGetErrorName(int code, const char **out)
+{
+    *out = NULL;
+    for (size_t index = 0; index < sizeof errors / sizeof *errors; index++)
+        if (errors[index].code == code) *out = errors[index].name;
+    return *out ? OK : INVALID_VALUE;
+}
+int cuGetErrorString(int code, const char **out) { return cuGetErrorName(code, out); }
 
 int cuDeviceGetUuid_v2(unsigned char *out, int device)
 {
-    const char *list = getenv("FAKE_CUDA_UUIDS");
-    for (; list && device > 0; device--) list = (list = strchr(list, ',')) ? list + 1 : NULL;
-    if (!list) return 101;
+    const char *text = physical(device) < 0 ? NULL : entry(getenv("FAKE_CUDA_UUIDS"), physical(device));
+    if (!text) return INVALID_DEVICE;
     memset(out, 0, 16);
     int digits = 0;
-    for (list += strspn(list, "GPU-"); *list && *list != ',' && digits < 32; list++) {
+    for (text += strspn(text, "GPU-"); *text && *text != ',' && digits < 32; text++) {
         unsigned nibble;
-        if (*list == '-' || sscanf((char[]){*list, 0}, "%x", &nibble) != 1) continue;
+        if (*text == '-' || sscanf((char[]){*text, 0}, "%x", &nibble) != 1) continue;
         out[digits / 2] |= (unsigned char)(digits % 2 ? nibble : nibble << 4);
         digits++;
     }
-    return 0;
+    return OK;
 }
 int cuDeviceGetUuid(unsigned char *out, int device) { return cuDeviceGetUuid_v2(out, device); }
 
-static int not_implemented(void) { return setting("FAKE_CUDA_OTHER", 3); }
+static int not_implemented(void) { return 3; }
 int cuGetExportTable(const void **table, const void *id) { (void)table; (void)id; return 1; }
 int cuGetProcAddress(const char *name, void **out, int version, unsigned long long flags)
 {
@@ -47,7 +109,7 @@ int cuGetProcAddress(const char *name, void **out, int version, unsigned long lo
         {"cuInit", cuInit}, {"cuDriverGetVersion", cuDriverGetVersion}, {"cuDeviceGetCount", cuDeviceGetCount},
         {"cuDeviceGet", cuDeviceGet}, {"cuGetErrorString", cuGetErrorString}, {"cuGetErrorName", cuGetErrorName},
         {"cuGetProcAddress", cuGetProcAddress}, {"cuGetExportTable", cuGetExportTable},
-        {"cuDeviceGetUuid", cuDeviceGetUuid},
+        {"cuDeviceGetUuid", cuDeviceGetUuid}, {"cuDeviceGetName", cuDeviceGetName},
     };
     (void)version; (void)flags;
     *out = not_implemented;

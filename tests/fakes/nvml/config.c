@@ -1,19 +1,17 @@
 /* The text file that drives the fake NVML, named by FAKE_NVML_CONF:
  *
  *   sys.driver = 535.104.05       a value of the system
- *   gpu.name = NVIDIA H100        a value of every GPU; gpu2.name = ... of one
+ *   gpu2.name = NVIDIA H100       a value of one GPU
  *   sys.init = !18                that NVML return code instead of a value
  *   gpu1.memory = ~60             hang that many seconds, then answer 999
  *   gpu1.memory = @3              the same, and for so long not even SIGKILL lets the parent reap the process
  *   sys.init = ^11                die of that signal
- *   gpu.temp = 40|41|!15          one after the other for each GPU, the last one for ever
  *
  * A key that is missing answers 3 (NOT_SUPPORTED), as an old or small card does. FAKE_NVML_TRACE names a file that gets
  * a line for each key asked for and each stub called.
  */
 #define _GNU_SOURCE
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,15 +21,14 @@
 
 #include "fake_nvml.h"
 
-enum { ROWS = 4096, SYSTEM = GPUS };
+enum { ROWS = 1024 };
 
-static struct { char key[64]; char value[VALUE]; int reads[GPUS + 1]; } *rows;
+static struct { char key[64]; char value[VALUE]; } rows[ROWS];
 static int row_count, loaded;
 static char handles[GPUS];
 int initialised;
 
 void *handle_of(unsigned index) { return &handles[index]; }
-unsigned index_of(void *handle) { return (unsigned)((char *)handle - handles); }
 
 unsigned described(void)
 {
@@ -54,7 +51,6 @@ void load(void)
     char line[VALUE + 64];
     const char *path = getenv("FAKE_NVML_CONF");
     if (loaded++) return;
-    rows = calloc(ROWS, sizeof *rows);
     FILE *file = path ? fopen(path, "r") : NULL;
     while (file && row_count < ROWS && fgets(line, sizeof line, file)) {
         char *equals = strchr(line, '=');
@@ -100,81 +96,35 @@ static int hang_unreaped(int seconds)
     return read(ready[0], &byte, 1) == 1 ? hang(seconds + 60) : UNKNOWN;
 }
 
-static int row_of(const char *key)
+static int answer(const char *key, char *out)
 {
-    for (int row = 0; row < row_count; row++)
-        if (!strcmp(rows[row].key, key)) return row;
-    return -1;
-}
-
-static int answer(int row, unsigned reader, char *out)
-{
-    char *part = strcpy(out, rows[row].value), *next;
-    for (int step = 0; step < rows[row].reads[reader] && (next = strchr(part, '|')); step++) part = next + 1;
-    rows[row].reads[reader]++;
-    if ((next = strchr(part, '|'))) *next = 0;
-    memmove(out, part, strlen(part) + 1);
-    int amount = atoi(out + (*out != 0));
-    switch (*out) {
-    case '!': return amount;
-    case '~': return hang(amount);
-    case '@': return hang_unreaped(amount);
-    case '^': raise(amount); return UNKNOWN;
-    default: return OK;
+    trace(key);
+    for (int row = 0; row < row_count; row++) {
+        if (strcmp(rows[row].key, key)) continue;
+        strcpy(out, rows[row].value);
+        int amount = *out ? atoi(out + 1) : 0;
+        switch (*out) {
+        case '!': return amount;
+        case '~': return hang(amount);
+        case '@': return hang_unreaped(amount);
+        case '^': raise(amount); return UNKNOWN;
+        default: return OK;
+        }
     }
+    return NOT_SUPPORTED;
 }
 
 int of_system(const char *name, char *out)
 {
     char key[64];
     snprintf(key, sizeof key, "sys.%s", name);
-    trace(key);
-    int row = row_of(key);
-    return row < 0 ? NOT_SUPPORTED : answer(row, SYSTEM, out);
+    return initialised || !strcmp(name, "init") ? answer(key, out) : UNINITIALIZED;
 }
 
-int of_gpu(void *handle, char *out, const char *format, ...)
+int of_gpu(void *handle, const char *name, char *out)
 {
-    char name[48], key[64];
-    unsigned index = index_of(handle);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(name, sizeof name, format, arguments);
-    va_end(arguments);
+    char key[64];
     if (!initialised) return UNINITIALIZED;
-    if (index >= GPUS) return INVALID_ARGUMENT;
-    snprintf(key, sizeof key, "gpu%u.%s", index, name);
-    trace(key);
-    int row = row_of(key);
-    if (row < 0) {
-        snprintf(key, sizeof key, "gpu.%s", name);
-        row = row_of(key);
-    }
-    return row < 0 ? NOT_SUPPORTED : answer(row, index, out);
-}
-
-int driver_has(int major)
-{
-    int row = row_of("sys.driver");
-    return row < 0 || atoi(rows[row].value) >= major;
-}
-
-int text(int code, const char *value, char *out, unsigned length)
-{
-    if (code) return code;
-    if (strlen(value) >= length) return INSUFFICIENT_SIZE;
-    strcpy(out, value);
-    return OK;
-}
-
-int number(int code, const char *value, unsigned *out)
-{
-    if (!code) *out = (unsigned)strtoul(value, NULL, 0);
-    return code;
-}
-
-int wide(int code, const char *value, unsigned long long *out)
-{
-    if (!code) *out = strtoull(value, NULL, 0);
-    return code;
+    snprintf(key, sizeof key, "gpu%u.%s", (unsigned)((char *)handle - handles), name);
+    return answer(key, out);
 }
