@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -126,7 +125,9 @@ def _make_way(request: Request, place: Path, site_packages: Path) -> list[str]:
     wanted = {wheel.name for wheel in request.selection.wheels}
     rivals = sorted(PADDLES & set(present) - wanted) if wanted & PADDLES else []
     if rivals:
-        progress.warn(f"{', '.join(rivals)} shares the folder paddle/ with {', '.join(wanted & PADDLES)}: it is taken out")
+        progress.warn(
+            f"{', '.join(rivals)} shares the folder paddle/ with {', '.join(wanted & PADDLES)}: it is taken out"
+        )
     before = request.state.receipt
     ours = {str(wheel["name"]) for wheel in before.wheels} if before else set()
     gone = [*rivals, *sorted((ours & set(present)) - wanted - set(rivals))]
@@ -137,18 +138,15 @@ def _make_way(request: Request, place: Path, site_packages: Path) -> list[str]:
 
 
 def _install_wheels(request: Request, files: Mapping[str, Path], place: Path, again: Sequence[str]) -> None:
-    with tempfile.TemporaryDirectory(prefix="paddle-bootstrap-") as folder:
-        for wheel in request.selection.wheels:
-            Path(folder, wheel.filename).symlink_to(files[wheel.filename].absolute())
-        uv.install(
-            request.selection.wheels,
-            Path(folder),
-            place,
-            request.uv_cache,
-            request.environ,
-            copies=_owner(request.state.path) is not None,
-            again=again,
-        )
+    uv.install(
+        request.selection.wheels,
+        files,
+        place,
+        request.uv_cache,
+        request.environ,
+        copies=_owner(request.state.path) is not None,
+        again=again,
+    )
 
 
 def _own(request: Request, place: Path) -> None:
@@ -177,7 +175,9 @@ def _receipt(request: Request, place: Path) -> Receipt:
         base_python=os.path.realpath(request.python.path),
         cuda_runtime=request.cuda.runtime,
         groups=selection.groups,
-        wheels=tuple({key: value for key, value in asdict(wheel).items() if key != "pieces"} for wheel in selection.wheels),
+        wheels=tuple(
+            {key: value for key, value in asdict(wheel).items() if key != "pieces"} for wheel in selection.wheels
+        ),
         links=links,
         libraries=dict(request.cuda.libraries),
     )

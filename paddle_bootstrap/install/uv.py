@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def make_environment(path: Path, python: str, environ: Mapping[str, str]) -> Non
 
 def install(
     wheels: Sequence[Wheel],
-    folder: Path,
+    files: Mapping[str, Path],
     environment: Path,
     cache: Path,
     environ: Mapping[str, str],
@@ -30,19 +31,21 @@ def install(
     copies: bool,
     again: Sequence[str] = (),
 ) -> None:
-    """Install ``wheels`` from the files in ``folder``, offline, each with its hash. ``again``: reinstall these names.
+    """Install ``wheels`` from ``files``, offline, each with its hash. ``again``: reinstall these names.
 
-    ``copies``: no links into the cache, for files that will get another owner.
+    uv keeps what it unpacked under the folder that a file was found in, so each file is offered where it lies in the store:
+    a passing folder would be unpacked anew by every run, 6 GB that nobody finds again. ``copies``: no links into the
+    cache, for files that will get another owner.
     """
-    requirements = folder / "requirements.txt"
-    requirements.write_text(
-        "".join(f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in wheels), encoding="utf-8"
-    )
-    command = ["pip", "install", "--offline", "--no-index", "--find-links", str(folder), "--require-hashes", "--no-deps"]
-    command += ["--no-build", "--compile-bytecode", "--python", str(environment / "bin" / "python")]
+    command = ["pip", "install", "--offline", "--no-index", "--require-hashes", "--no-deps", "--no-build"]
+    command += ["--compile-bytecode", "--python", str(environment / "bin" / "python")]
+    command += [f"--find-links={files[wheel.filename].absolute().parent.as_uri()}" for wheel in wheels]
     command += ["--link-mode", "copy"] if copies else []
     command += [f"--reinstall-package={name}" for name in again]
-    _run([*command, "--requirements", str(requirements)], environ, cache)
+    with tempfile.NamedTemporaryFile("w", prefix="paddle-bootstrap-", suffix=".txt", encoding="utf-8") as requirements:
+        requirements.writelines(f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in wheels)
+        requirements.flush()
+        _run([*command, "--requirements", requirements.name], environ, cache)
 
 
 def uninstall(names: Sequence[str], environment: Path, cache: Path, environ: Mapping[str, str]) -> None:
@@ -68,4 +71,6 @@ def _run(command: Sequence[str], environ: Mapping[str, str], cache: Path) -> Non
     told = done.stderr.strip()[-2000:]
     if "No space left" in told or "os error 28" in told or "os error 122" in told:
         raise NoSpace(f"no room left while installing: {told}", hint="free some space; the target is as it was")
-    raise InstallFailed(f"uv {command[0]} {command[1]} failed: {told}", hint="the target is as it was; see the lines above")
+    raise InstallFailed(
+        f"uv {command[0]} {command[1]} failed: {told}", hint="the target is as it was; see the lines above"
+    )
