@@ -25,7 +25,7 @@ FIX = "install a build for this GPU: paddle-bootstrap plan --lock FILE; to rehea
 @pytest.mark.level("quick")
 @pytest.mark.requires("gpu")
 def check_build(host, lock, gpus):
-    """The build has machine code for every GPU, by the lock's data."""
+    """The lock's build has code for every GPU."""
     build = lock.build
     compiles = may_compile(host, build.toolkit_driver)
     lacking = {gpu: capability_of(gpu) for gpu in gpus}
@@ -43,7 +43,7 @@ def check_build(host, lock, gpus):
 @pytest.mark.level("quick")
 @pytest.mark.requires("gpu")
 def check_machine_code(device, host, run):
-    """Paddle's libraries hold machine code for this GPU, by their bytes."""
+    """Paddle's libraries hold code for this GPU."""
     told = run("fatbin.scan")
     expect(told["package"], "no Paddle is installed in the target", fix="paddle-bootstrap install --env DIR")
     expect(

@@ -63,7 +63,7 @@ def expect_success(code, where, says=None):
 @pytest.mark.level("quick")
 @pytest.mark.requires("gpu")
 def check_gpus_visible(host, gpus, run, warn):
-    """The GPUs that CUDA sees in the target are those that the driver lists."""
+    """CUDA sees the GPUs that the driver lists."""
     seen = [gpu["uuid"] for gpu in run("cuda_driver.probe")["gpus"]]
     left_out = [gpu for gpu in host.gpus if gpu not in gpus]
     if left_out:
@@ -104,7 +104,7 @@ def told_of(gpu):
 
 @pytest.mark.level("quick")
 def check_cnn(device, run, warn):
-    """A small network trains here: right values, everything on this device."""
+    """A small network trains here, with right values."""
     got = run("cnn.train", device=device.index, deadline=CNN_SECONDS)
     expect_usable(got, device)
     expect(got["shape"] == [1, 10], "the output has the wrong shape", measured=got["shape"], expected="[1, 10]")

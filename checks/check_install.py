@@ -42,7 +42,7 @@ def check_packages(lock, run):
 
 @pytest.mark.level("quick")
 def check_files(lock, run):
-    """The packages' files have the sizes that were recorded when they were installed."""
+    """Every installed file has its recorded size."""
     told = run("distributions.changed", names=[wheel.name for wheel in lock.wheels])
     expect(
         not told["unrecorded"],
@@ -80,7 +80,7 @@ def check_single_paddle(run):
 
 @pytest.mark.level("quick")
 def check_build(lock, run):
-    """Paddle imports and is the build that the lock names."""
+    """Paddle imports and is the lock's build."""
     build, told = lock.build, run("paddle_build.build")
     wanted = {"version": build.version, "compiled_with_cuda": build.device == "gpu"}
     if build.device == "gpu":

@@ -29,7 +29,7 @@ def few(items):
 @pytest.mark.level("quick")
 @pytest.mark.requires("gpu")
 def check_origin(lock, run):
-    """CUDA libraries come from where they were installed, none from elsewhere."""
+    """CUDA libraries come from where they should."""
     run("paddle_build.build")  # Paddle opens what it opens at import
     would, did = run("libraries.found", names=names_of(lock)), run("libraries.mapped", families=FAMILIES)
     homes = [did["site_packages"], *recorded_folders(lock)]
@@ -48,7 +48,7 @@ def check_origin(lock, run):
 @pytest.mark.level("quick")
 @pytest.mark.requires("gpu")
 def check_load(lock, run):
-    """Every CUDA library that the build asks for loads."""
+    """Every CUDA library that is needed loads."""
     files = files_of(lock, run)
     needs = sorted(lock.build.libraries.needs) if lock.build.libraries else []
     expect(files or not needs, "no CUDA library is linked or recorded", measured="none", expected=few(needs), fix=AGAIN)

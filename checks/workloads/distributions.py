@@ -4,25 +4,26 @@ import csv
 import glob
 import os
 import re
-import sys
+import site
 
 
 def normal(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def folders():
-    """Where Python looks for packages, in its order."""
-    return [path for path in dict.fromkeys(sys.path) if os.path.isdir(path)]
+def installed():
+    """(name, version, folder) of each distribution. Not sys.path: importing setuptools puts its vendored packages there."""
+    for packages in dict.fromkeys(site.getsitepackages()):
+        for folder in sorted(glob.glob(os.path.join(glob.escape(packages), "*.dist-info"))):
+            name, _, version = os.path.basename(folder)[: -len(".dist-info")].rpartition("-")
+            yield normal(name), version, folder
 
 
 def found():
     """{name: [version, ...]}: a second version is the trace of an installation that was cut short or done twice."""
     versions = {}
-    for folder in folders():
-        for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.dist-info"))):
-            name, _, version = os.path.basename(path)[: -len(".dist-info")].rpartition("-")
-            versions.setdefault(normal(name), []).append(version)
+    for name, version, _ in installed():
+        versions.setdefault(name, []).append(version)
     return versions
 
 
@@ -33,24 +34,24 @@ def changed(names):
     Bytecode is left out: Python writes it anew when it likes.
     """
     told = {"files": 0, "unrecorded": [], "changed": []}
-    records = {}
-    for folder in folders():
-        for path in glob.glob(os.path.join(glob.escape(folder), "*.dist-info", "RECORD")):
-            records.setdefault(normal(os.path.basename(os.path.dirname(path)).rpartition("-")[0]), path)
+    records = {name: os.path.join(folder, "RECORD") for name, _, folder in installed()}
     for name in names:
-        if name not in records:
+        if not os.path.isfile(records.get(name, "")):
             told["unrecorded"].append(name)
             continue
-        with open(records[name], newline="", encoding="utf-8") as file:
-            rows = [(row[0], int(row[2])) for row in csv.reader(file) if len(row) == 3 and row[2]]
-        site = os.path.dirname(os.path.dirname(records[name]))
-        for path, size in rows:
-            if not path.endswith(".pyc"):
-                told["files"] += 1
-                now = size_of(os.path.join(site, path))
-                if now != size:
-                    told["changed"].append([path, size, now])
+        packages = os.path.dirname(os.path.dirname(records[name]))
+        for path, size in recorded(records[name]):
+            now = size_of(os.path.join(packages, path))
+            told["files"] += 1
+            if now != size:
+                told["changed"].append([path, size, now])
     return told
+
+
+def recorded(record):
+    """(path, size) of each file that a RECORD states the size of."""
+    with open(record, newline="", encoding="utf-8") as file:
+        return [(row[0], int(row[2])) for row in csv.reader(file) if len(row) == 3 and row[2] and row[0][-4:] != ".pyc"]
 
 
 def size_of(path):

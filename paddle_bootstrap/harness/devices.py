@@ -60,7 +60,7 @@ def visible(gpus: Sequence[Gpu], setting: str | None) -> tuple[Gpu, ...]:
 def why_none(facts: HostFacts) -> str:
     """Why no GPU is usable, from the outside in."""
     if isinstance(facts.driver.kernel_module, Unknown):
-        return f"the NVIDIA kernel module is not loaded ({facts.driver.kernel_module.reason})"
+        return "the NVIDIA kernel module is not loaded"
     if isinstance(facts.gpus, Unknown):
         return f"the driver lists no GPU: {facts.gpus.reason}"
     if facts.gpus and facts.visible_devices is not None:
