@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from paddle_bootstrap import stages
 from paddle_bootstrap.cli.options import options, wish
+from paddle_bootstrap.stages.plan import plan_fetch
+from paddle_bootstrap.stages.provision import fetch_wheels
 
 
 @click.command("fetch")
@@ -19,8 +20,8 @@ def command(*, verbose: bool, **params: Any) -> int:  # noqa: ARG001 every verb 
     continues where it stopped.
     """
     wanted = wish(params)
-    plan = stages.plan_fetch(wanted, stages.choose_lock(wanted))
-    fetched = stages.fetch_wheels(wanted, plan)
+    plan = plan_fetch(wanted)
+    fetched = fetch_wheels(wanted, plan)
     for wheel in plan.selection.wheels:
         click.echo(fetched.files[wheel.filename])
     return 0

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from paddle_bootstrap import stages
 from paddle_bootstrap.cli.options import INSTALLING, options, wish
+from paddle_bootstrap.stages.plan import plan_target
+from paddle_bootstrap.stages.provision import fetch_wheels, install_target
 
 
 @click.command("install")
@@ -20,11 +21,11 @@ def command(*, verbose: bool, **params: Any) -> int:  # noqa: ARG001 every verb 
     lock does not name survive.
     """
     wanted = wish(params)
-    plan = stages.make_plan(wanted, stages.choose_lock(wanted))
-    if stages.is_current(plan):
+    plan = plan_target(wanted)
+    if plan.is_current:
         click.echo(f"{plan.target}: nothing to do, {plan.lock.name} is installed")
         return 0
-    installed = stages.install_target(wanted, plan, stages.fetch_wheels(wanted, plan))
+    installed = install_target(wanted, plan, fetch_wheels(wanted, plan))
     for action in installed.actions:
         click.echo(action)
     click.echo(f"to use it:  source {shlex.quote(str(plan.target / 'bin' / 'activate'))}")

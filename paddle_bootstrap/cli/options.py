@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from paddle_bootstrap import config, progress
-from paddle_bootstrap.stages import Judging, Wish, default_env, default_store
+from paddle_bootstrap.stages.wish import Judging, Wish, default_env, default_store
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
@@ -31,8 +31,12 @@ def _option(*names: str, **attributes: Any) -> Callable[[F], F]:
 
 
 OPTIONS: Mapping[str, Callable[[Any], Any]] = {
-    "env": _option("--env", type=_PATH, metavar="DIR", help="The target. Default: the active environment, else ./.venv-paddle."),
-    "python": _option("--python", metavar="VERSION|PATH", help="Python of a new target. Default: the newest the lock serves."),
+    "env": _option(
+        "--env", type=_PATH, metavar="DIR", help="The target. Default: the active environment, else ./.venv-paddle."
+    ),
+    "python": _option(
+        "--python", metavar="VERSION|PATH", help="Python of a new target. Default: the newest the lock serves."
+    ),
     "paddle": _option("--paddle", metavar="VERSION", help="Paddle version, among the shipped locks."),
     "lock": _option("--lock", metavar="FILE|NAME", help="A PEP 751 lock file, or a shipped lock's name."),
     "store": _option("--store", type=_PATH, metavar="DIR", help="Where verified wheels are kept. Default: XDG cache."),
@@ -45,14 +49,24 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
         show_default=True,
         help="Where the CUDA libraries come from.",
     ),
-    "in_place": _option("--in-place", is_flag=True, help="Change the target directly where it cannot be swapped in one step."),
-    "level": _option(
-        "--level", type=click.Choice(["quick", "standard", "deep"]), default="quick", show_default=True, help="How deep."
+    "in_place": _option(
+        "--in-place", is_flag=True, help="Change the target directly where it cannot be swapped in one step."
     ),
-    "checks": _option("--checks", type=_PATH, multiple=True, metavar="DIR", help="A site's own check_*.py; repeatable."),
+    "level": _option(
+        "--level",
+        type=click.Choice(["quick", "standard", "deep"]),
+        default="quick",
+        show_default=True,
+        help="How deep.",
+    ),
+    "checks": _option(
+        "--checks", type=_PATH, multiple=True, metavar="DIR", help="A site's own check_*.py; repeatable."
+    ),
     "keyword": click.option("-k", "keyword", metavar="EXPR", help="Only checks whose id matches, as in pytest."),
     "results": _option("--results", type=_PATH, metavar="FILE", help="Where results.json goes. Default: XDG state."),
-    "report": _option("--report", multiple=True, metavar="[FORMAT:]FILE", help="Also write a report: terminal, json, junit."),
+    "report": _option(
+        "--report", multiple=True, metavar="[FORMAT:]FILE", help="Also write a report: terminal, json, junit."
+    ),
 }
 INSTALLING = ("env", "python", "paddle", "lock", "store", "device", "mirror", "cuda_runtime")
 JUDGING = ("level", "checks", "keyword", "results", "report")

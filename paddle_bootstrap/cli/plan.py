@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
-from paddle_bootstrap import stages
 from paddle_bootstrap.cli.options import INSTALLING, options, wish
 from paddle_bootstrap.host.facts import to_json
 from paddle_bootstrap.progress import human_bytes
+from paddle_bootstrap.stages.facts import read_facts
+from paddle_bootstrap.stages.plan import describe, plan_target
 
 
 @click.command("plan")
@@ -19,9 +20,8 @@ from paddle_bootstrap.progress import human_bytes
 def command(*, as_json: bool, verbose: bool, **params: Any) -> int:
     """Show the chosen build, what would be fetched from where, and what would change."""
     wanted = wish(params)
-    facts = stages.read_facts(wanted)
-    plan = stages.make_plan(wanted, stages.choose_lock(wanted))
-    described = stages.describe(wanted, plan)
+    facts = read_facts(wanted)
+    described = describe(wanted, plan_target(wanted))
     if as_json:
         click.echo(json.dumps({"host": to_json(facts), "plan": described}, indent=2))
         return 0

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from paddle_bootstrap import stages
 from paddle_bootstrap.cli.options import INSTALLING, JUDGING, judging, options, wish
 from paddle_bootstrap.cli.publishing import publish, report_targets
+from paddle_bootstrap.stages.up import bring_up
 
 
 @click.command("up")
@@ -21,6 +21,6 @@ def command(*, verbose: bool, **params: Any) -> int:
     """
     wanted = wish(params)
     reports = report_targets(params)
-    results = stages.bring_up(wanted, judging(params))
+    results = bring_up(wanted, judging(params))
     publish(results, params["results"], reports, verbose=verbose, environ=wanted.environ)
     return results.exit_code

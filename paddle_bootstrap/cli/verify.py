@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from paddle_bootstrap import stages
 from paddle_bootstrap.cli.options import JUDGING, judging, options, wish
 from paddle_bootstrap.cli.publishing import publish, report_targets
+from paddle_bootstrap.stages.judge import verify_target
 
 
 @click.command("verify")
@@ -21,6 +21,6 @@ def command(*, verbose: bool, **params: Any) -> int:
     """
     wanted = wish(params)
     reports = report_targets(params)
-    results = stages.verify_target(wanted, judging(params))
+    results = verify_target(wanted, judging(params))
     publish(results, params["results"], reports, verbose=verbose, environ=wanted.environ)
     return results.exit_code

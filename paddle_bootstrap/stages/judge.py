@@ -1,0 +1,121 @@
+"""Running the checks on a host, before there is a target, or on a target, and making results of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal
+
+from paddle_bootstrap import __version__, progress
+from paddle_bootstrap.errors import TargetRefused, UsageError
+from paddle_bootstrap.harness.session import Subject, require_checks, run_checks
+from paddle_bootstrap.host.facts import HostFacts, to_json
+from paddle_bootstrap.install import receipt
+from paddle_bootstrap.install.receipt import Receipt
+from paddle_bootstrap.lock.model import Device, Lock, Wheel, build_from_json
+from paddle_bootstrap.results.model import CheckResult, Results
+from paddle_bootstrap.stages.facts import reading_facts
+from paddle_bootstrap.stages.wish import Judging, Wish
+
+Facts = Callable[[], HostFacts]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What is judged, and what it was made from."""
+
+    subject: Subject
+    lock: Mapping[str, Any] | None = None
+    target: Mapping[str, Any] | None = None
+    stage: Literal["preflight", "verify"] = "verify"
+
+
+def preflight(wish: Wish, lock: Lock, facts: Facts) -> Results:
+    """May this host run ``lock`` at all? The checks that need no target."""
+    subject = Subject(None, None, _device(wish, lock), lock.build)
+    judged = _Judged(
+        subject, {"name": lock.name, "sha256": lock.sha256, "build": to_json(lock.build)}, stage="preflight"
+    )
+    return _run(wish, Judging(), judged, facts)
+
+
+def verify_target(wish: Wish, judging: Judging, *, facts: Facts | None = None) -> Results:
+    """Run the checks on the environment at ``wish.env`` and judge it."""
+    require_checks(judging.checks)
+    env = wish.env.resolve()
+    if not (env / "bin" / "python").exists():
+        hint = "install one first: paddle-bootstrap install --env DIR"
+        raise TargetRefused(f"{env} is not an environment: it has no bin/python", hint=hint)
+    return _run(wish, judging, _judged(wish, env), facts or reading_facts(wish))
+
+
+def _judged(wish: Wish, env: Path) -> _Judged:
+    """Against what: --lock when given, else the receipt, else nothing but the environment itself."""
+    found = receipt.read(env)
+    told = {"python": found.python, "cuda_runtime": found.cuda_runtime, "installed": found.created} if found else {}
+    target = {"env": str(env), "receipt": found is not None, **told}
+    if wish.lock is not None:
+        return _by_lock(wish, env, found, target)
+    python = env / "bin" / "python"
+    if found is None:
+        return _Judged(Subject(env, python, wish.device or "gpu", None), None, target)
+    build = build_from_json(found.build) if found.build else None
+    device = build.device if build else wish.device or "gpu"
+    if wish.device not in (None, device):
+        raise UsageError(
+            f"{env} holds a {device} build ({found.lock_name}), but --device {wish.device} was asked for",
+            hint=f"leave --device out, or install the other: paddle-bootstrap install --device {wish.device} --env DIR",
+        )
+    wheels = tuple(Wheel(**wheel) for wheel in found.wheels)
+    lock = {"name": found.lock_name, "sha256": found.lock_sha256, "build": to_json(build)}
+    return _Judged(Subject(env, python, device, build, wheels, asdict(found)), lock, target)
+
+
+def _by_lock(wish: Wish, env: Path, found: Receipt | None, target: Mapping[str, Any]) -> _Judged:
+    from paddle_bootstrap.host.pythons import probe  # rarely used, and verify shall start at once
+    from paddle_bootstrap.lock import pylock
+    from paddle_bootstrap.lock.choose import choose
+
+    lock = choose(wish.lock, wish.paddle, wish.device)
+    python = env / "bin" / "python"
+    wheels = pylock.select(lock, probe(python)).wheels
+    subject = Subject(env, python, _device(wish, lock), lock.build, wheels, asdict(found) if found else None)
+    return _Judged(subject, {"name": lock.name, "sha256": lock.sha256, "build": to_json(lock.build)}, target)
+
+
+def _device(wish: Wish, lock: Lock) -> Device:
+    return lock.build.device if lock.build else wish.device or "gpu"
+
+
+def _run(wish: Wish, judging: Judging, judged: _Judged, facts: Facts) -> Results:
+    started = time.monotonic()
+    checks = run_checks(
+        judged.subject,
+        facts=facts,
+        level=judging.level,
+        checks=judging.checks,
+        keyword=judging.keyword,
+        environ=wish.environ,
+        preflight=judged.stage == "preflight",
+        on_result=_note,
+    )
+    return Results(
+        tool=f"paddle-bootstrap {__version__}",
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        level=judging.level,
+        device=judged.subject.device,
+        host=to_json(facts()),
+        lock=judged.lock,
+        target=judged.target,
+        transfers=(),
+        checks=checks,
+        seconds=round(time.monotonic() - started, 2),
+        stage=judged.stage,
+    )
+
+
+def _note(result: CheckResult) -> None:
+    progress.note(f"{result.outcome:8} {result.id}  {result.summary}")

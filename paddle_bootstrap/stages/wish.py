@@ -1,0 +1,53 @@
+"""What the user asked for: flags, environment and settings files merged."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from paddle_bootstrap.lock.model import Device
+from paddle_bootstrap.results.model import Level
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One request. What is None was not asked for."""
+
+    env: Path
+    store: Path
+    environ: Mapping[str, str]
+    root: Path  # the host's "/", as this process sees it
+    cwd: Path
+    device: Device | None = None  # None: what the lock or the receipt says, else gpu
+    python: str | None = None
+    paddle: str | None = None
+    lock: str | None = None
+    mirrors: tuple[str, ...] = ()
+    cuda_runtime: Literal["auto", "wheels", "system"] = "auto"
+    in_place: bool = False
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How deep to look, and with whose checks."""
+
+    level: Level = "quick"
+    checks: tuple[Path, ...] = ()
+    keyword: str | None = None
+
+
+def default_env(environ: Mapping[str, str], cwd: Path) -> Path:
+    """The active virtual environment unless the tool itself lives in it, else ./.venv-paddle."""
+    active = environ.get("VIRTUAL_ENV")
+    if active and Path(active).resolve() != Path(sys.prefix).resolve():
+        return Path(active)
+    return cwd / ".venv-paddle"
+
+
+def default_store(environ: Mapping[str, str]) -> Path:
+    """``paddle-bootstrap`` in the XDG cache directory."""
+    cache = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/") / ".cache"
+    return Path(cache) / "paddle-bootstrap"
