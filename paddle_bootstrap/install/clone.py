@@ -3,46 +3,89 @@
 from __future__ import annotations
 
 import base64
-import csv
 import hashlib
-import io
 import os
+import re
+import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from paddle_bootstrap.install.receipt import replace_text
+from paddle_bootstrap.install import distributions
+from paddle_bootstrap.install.receipt import replace_bytes
+
+_MARK = ".paddle-bootstrap-"
 
 
-def prefix_of(target: Path) -> str:
-    """How the names of this target's clones begin."""
-    return f".{target.name}.paddle-bootstrap-"
+def fresh_name(target: Path) -> Path:
+    """A place beside ``target`` for a clone of it."""
+    return target.parent / f".{target.name}{_MARK}{secrets.token_hex(4)}"
 
 
-def remove_leftovers(target: Path) -> None:
-    """Delete clones that killed runs left beside the target. Only under the target's lock."""
-    for leftover in target.parent.glob(prefix_of(target) + "*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+def leftovers(target: Path) -> list[Path]:
+    """Clones that stand beside the target: of killed runs, or of one that is at work."""
+    ours = re.compile(re.escape(f".{target.name}{_MARK}") + "[0-9a-f]{8}")
+    try:
+        return [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]
+    except OSError:
+        return []
+
+
+def remove_leftovers(target: Path) -> int:
+    """Delete them; only under the target's lock. Returns how many there were."""
+    found = leftovers(target)
+    for path in found:
+        remove(path)
+    return len(found)
+
+
+def remove(tree: Path) -> None:
+    """Delete ``tree``, read-only folders included."""
+    shutil.rmtree(tree, ignore_errors=True)
+    if not tree.exists():
+        return
+    for folder, _, _ in os.walk(tree):
+        os.chmod(folder, 0o700)  # noqa: PTH101
+    shutil.rmtree(tree, ignore_errors=True)
 
 
 def make(target: Path, clone: Path) -> None:
-    """Link every file of ``target`` into ``clone``; directories are new, symbolic links are copied."""
-    shutil.copytree(target, clone, symlinks=True, copy_function=_link)
+    """Link every file of ``target`` into ``clone``. Folders are new, with their mode and owner."""
+    clone.mkdir(mode=0o700)
+    with os.scandir(target) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                make(Path(entry.path), clone / entry.name)
+            else:
+                _link(entry.path, clone / entry.name)
+    if os.geteuid() == 0:
+        told = target.stat()
+        os.chown(clone, told.st_uid, told.st_gid)
+    shutil.copystat(target, clone)
 
 
-def _link(source: str, destination: str) -> str:
+def _link(source: str, destination: Path) -> None:
     try:
         os.link(source, destination, follow_symlinks=False)
-    except OSError:  # too many links, or a file system without them
+    except OSError:  # too many links, or a file of somebody else's
         shutil.copy2(source, destination, follow_symlinks=False)
-    return destination
 
 
-def settle(clone: Path, target: Path, site_packages: Path) -> None:
+def settle(clone: Path, target: Path) -> None:
     """Make what was written with the clone's path speak of the target's: shebangs, activation scripts, pyvenv.cfg."""
-    rewritten = [path for path in _texts(clone) if _renamed(path, str(clone), str(target))]
+    changes = _spellings(clone, target)
+    rewritten = [path for path in _texts(clone) if _renamed(path, changes)]
     if rewritten:
+        site_packages = distributions.site_packages_of(clone)
         _correct_records(site_packages, {os.path.relpath(path, site_packages): path for path in rewritten})
+
+
+def _spellings(clone: Path, target: Path) -> list[tuple[bytes, bytes]]:
+    """The paths as they are, and as shells quote them inside single quotes."""
+    plain = (os.fsencode(clone), os.fsencode(target))
+    old, new = (path.replace(b"'", b"'\"'\"'") for path in plain)
+    return [plain, (old, new)]
 
 
 def _texts(clone: Path) -> Iterator[Path]:
@@ -52,44 +95,39 @@ def _texts(clone: Path) -> Iterator[Path]:
             yield path
 
 
-def _renamed(path: Path, old: str, new: str) -> bool:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (UnicodeDecodeError, FileNotFoundError):
-        return False  # a binary
-    if old not in text:
+def _renamed(path: Path, changes: list[tuple[bytes, bytes]]) -> bool:
+    content = before = path.read_bytes()
+    for old, new in changes:
+        content = content.replace(old, new)
+    if content == before:
         return False
-    replace_text(path, text.replace(old, new), path.stat().st_mode & 0o7777)
+    replace_bytes(path, content, path.stat().st_mode & 0o7777)
     return True
 
 
 def _correct_records(site_packages: Path, scripts: dict[str, Path]) -> None:
     """RECORD rows of rewritten scripts tell the new size and hash, or an uninstaller would call them modified."""
-    for record in site_packages.glob("*.dist-info/RECORD"):
-        text = record.read_text(encoding="utf-8")
-        if not any(name in text for name in scripts):
+    for distribution in distributions.present(site_packages).values():
+        if not distribution.record.is_file():
             continue
-        rows = [_row(scripts[row[0]], row) if row and row[0] in scripts else row for row in csv.reader(io.StringIO(text))]
-        replace_text(record, _csv(rows))
+        before = distributions.rows(distribution.record)
+        after = [_row(scripts[row[0]], row[0]) if row[0] in scripts else row for row in before]
+        if after != before:
+            replace_bytes(distribution.record, distributions.text(after))
 
 
-def _row(path: Path, row: list[str]) -> list[str]:
+def _row(path: Path, name: str) -> list[str]:
     content = path.read_bytes()
     digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-    return [row[0], f"sha256={digest}", str(len(content))]
-
-
-def _csv(rows: list[list[str]]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(rows)
-    return out.getvalue()
+    return [name, f"sha256={digest}", str(len(content))]
 
 
 def give_to(tree: Path, uid: int, gid: int) -> None:
-    """Let ``uid`` own everything that this process made in ``tree``; what others own stays theirs."""
+    """Let ``uid`` own what this process made in ``tree``. A file with a second name was there before: it stays whose it is."""
     mine = os.geteuid()
     for folder, names, files in os.walk(tree):
         for name in (".", *names, *files):
             path = os.path.join(folder, name)  # noqa: PTH118
-            if os.lstat(path).st_uid == mine:
+            told = os.lstat(path)
+            if told.st_uid == mine and (stat.S_ISDIR(told.st_mode) or told.st_nlink == 1):
                 os.lchown(path, uid, gid)

@@ -10,14 +10,15 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from paddle_bootstrap.errors import InstallFailed
+from paddle_bootstrap.install import distributions
 from paddle_bootstrap.install.elf import soname
-from paddle_bootstrap.install.receipt import replace_text
+from paddle_bootstrap.install.receipt import replace_bytes
 from paddle_bootstrap.lock.model import Build, CudaLibraries, CudaRuntime, Lock
 
 _DEFAULT_FOLDERS = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64", "usr/lib64", "lib", "usr/lib")
@@ -58,7 +59,9 @@ def resolve(
     )
 
 
-def _on_system(libraries: CudaLibraries, root: Path, environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+def _on_system(
+    libraries: CudaLibraries, root: Path, environ: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
     served: dict[str, str] = {}
     missing: dict[str, str] = {}
     folders = tuple(_folders(root, environ))
@@ -93,7 +96,7 @@ def _configured(root: Path, path: Path, depth: int) -> Iterator[Path]:
         if line.startswith("include") and depth < 4:
             pattern = line.removeprefix("include").strip()
             absolute = pattern if pattern.startswith("/") else f"/etc/{pattern}"
-            for included in sorted(glob.glob(f"{root}/{absolute.lstrip('/')}")):  # noqa: PTH207 an absolute pattern
+            for included in sorted(glob.glob(f"{glob.escape(str(root))}/{absolute.lstrip('/')}")):  # noqa: PTH207 an absolute pattern
                 yield from _configured(root, Path(included), depth + 1)
         elif line.startswith("/"):
             yield root / line.lstrip("/")
@@ -102,28 +105,56 @@ def _configured(root: Path, path: Path, depth: int) -> Iterator[Path]:
 def link(site_packages: Path, build: Build) -> tuple[str, ...]:
     """Link the wheels' libraries into paddle/libs under both names and record them; returns the links' paths in site-packages.
 
-    Relative links survive the swap and a moved target.
+    Relative links survive the swap and a moved target. Links of an earlier lock that lead nowhere now are removed.
     """
     folder = site_packages / "paddle" / "libs"
-    made = []
+    for path in folder.iterdir():
+        if path.is_symlink() and not path.exists():
+            path.unlink()
+    wanted: dict[str, Path] = {}
     for library in sorted(site_packages.glob("nvidia/*/lib/*.so*")):
-        for name in {library.name, re.sub(r"\.so(\.\d+)*$", ".so", library.name)}:
-            path = folder / name
-            if not os.path.lexists(path):
-                path.symlink_to(os.path.relpath(library, folder))
-            if path.is_symlink():
-                made.append(f"paddle/libs/{name}")
-    _record(site_packages, build, made)
-    return tuple(sorted(made))
+        wanted[library.name] = library
+        if _serves(library.name, build):
+            wanted.setdefault(_bare(library.name), library)
+    made = [name for name, library in wanted.items() if _linked(folder / name, os.path.relpath(library, folder))]
+    names = sorted(f"paddle/libs/{name}" for name in made)
+    _record(site_packages, build, names)
+    return tuple(names)
 
 
-def _record(site_packages: Path, build: Build, links: list[str]) -> None:
-    folder = build.package.replace("-", "_")
-    record = next(iter(site_packages.glob(f"{folder}-{build.version}*.dist-info/RECORD")), None)
-    if record is None:
+def _bare(name: str) -> str:
+    """libcudnn.so of libcudnn.so.8."""
+    return re.sub(r"\.so(\.\d+)*$", ".so", name)
+
+
+def _serves(name: str, build: Build) -> bool:
+    """Whether this library may stand under its unversioned name: another package may have brought another major."""
+    needs = build.libraries.needs if build.libraries else {}
+    major = needs.get(_bare(name))
+    return major is None or f"{name}.".startswith(f"{_bare(name)}.{major}.")
+
+
+def _linked(path: Path, leads: str) -> bool:
+    """Make the link, unless the build ships a file of that name."""
+    if path.is_symlink() and os.readlink(path) != leads:  # noqa: PTH115
+        path.unlink()
+    if not os.path.lexists(path):
+        path.symlink_to(leads)
+    return path.is_symlink()
+
+
+def _record(site_packages: Path, build: Build, links: Sequence[str]) -> None:
+    """Paddle's RECORD lists the links that there are, so that an uninstaller removes them."""
+    found = distributions.present(site_packages).get(build.package)
+    if found is None or not found.record.is_file():
         raise InstallFailed(f"{site_packages} holds no RECORD of {build.package} {build.version}")
-    text = record.read_text(encoding="utf-8")
-    known = {line.split(",")[0] for line in text.splitlines()}
-    rows = "".join(f"{name},,\n" for name in sorted(links) if name not in known)
-    if rows:
-        replace_text(record, text.rstrip("\n") + "\n" + rows)
+    before = distributions.rows(found.record)
+    kept = [row for row in before if not _is_stale(site_packages / row[0], row)]
+    known = {row[0] for row in kept}
+    after = [*kept, *([name, "", ""] for name in links if name not in known)]
+    if after != before:
+        replace_bytes(found.record, distributions.text(after))
+
+
+def _is_stale(path: Path, row: Sequence[str]) -> bool:
+    return row[0].startswith("paddle/libs/") and row[1:] == ["", ""] and not path.is_symlink()

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import re
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from packaging.utils import canonicalize_name
-
 from paddle_bootstrap import __version__, progress
-from paddle_bootstrap.errors import InstallFailed, TargetRefused
+from paddle_bootstrap.errors import InstallFailed, NoSpace, TargetRefused
 from paddle_bootstrap.filelock import held
 from paddle_bootstrap.host.interpreter import Interpreter
+from paddle_bootstrap.install import bytecode, cuda_runtime, distributions, receipt, space, swap, target, uv
 from paddle_bootstrap.install import clone as cloning
-from paddle_bootstrap.install import cuda_runtime, receipt, swap, uv
 from paddle_bootstrap.install.cuda_runtime import CudaChoice
 from paddle_bootstrap.install.receipt import Receipt
 from paddle_bootstrap.install.target import TargetState
@@ -53,118 +50,183 @@ class Request:
     def build(self) -> Build | None:
         return self.selection.lock.build
 
+    @property
+    def links(self) -> bool:
+        """Whether Paddle finds NVIDIA's wheels by links."""
+        libraries = self.build.libraries if self.build else None
+        return libraries is not None and libraries.link and self.cuda.runtime == "wheels"
+
 
 def install(request: Request, files: Mapping[str, Path]) -> Installed:
-    """Bring the target to the selection. Until the last rename it is as it was; afterwards it is the new one."""
-    target = request.state.path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with held(target.parent / f".{target.name}.paddle-bootstrap.lock", f"the target {target}"):
-        cloning.remove_leftovers(target)
-        if is_current(request.state, request.selection, request.cuda):
-            assert request.state.receipt is not None
+    """Bring the target to the selection. Until the exchange it is as it was; afterwards it is the new one."""
+    path, owner = request.state.path, target.foreign_owner(request.state.path)
+    with _explained(path), _held(path, owner):
+        cloning.remove_leftovers(path)
+        request = _as_it_is_now(request)
+        if request.state.receipt and is_current(request.state, request.selection, request.cuda):
             return Installed(request.state.receipt, changed=False, actions=())
         with _workplace(request) as place:
-            actions = _build(request, files, place)
+            actions = _build(request, files, place, copies=owner is not None)
             written = _receipt(request, place)
+            _require_complete(request, written, place)
             receipt.write(place, written, request.selection.lock.path)
-            if place != target:
-                site_packages = _site_packages(place)
-                cloning.settle(place, target, site_packages)
-                _own(request, place)
-                swap.sync_folder(place)
-                swap.exchange(place, target)
-                actions.append(f"{target} now holds {request.selection.lock.name}")
-    return Installed(written, changed=True, actions=tuple(actions))
+            if owner:
+                cloning.give_to(place, *owner)
+            with swap.uninterrupted():
+                if place != path:
+                    swap.exchange(place, path)
+                    cloning.remove(place)
+    space.remember_unpacked(request.selection.wheels, request.uv_cache)
+    return Installed(written, changed=True, actions=(*actions, f"{path} now holds {request.selection.lock.name}"))
+
+
+def tidy(path: Path) -> None:
+    """Remove what killed runs left beside the target ``path``. Raises TargetBusy when a run is at work there."""
+    if cloning.leftovers(path):
+        with _held(path, target.foreign_owner(path)):
+            cloning.remove_leftovers(path)
+
+
+def is_current(state: TargetState, selection: Selection, cuda: CudaChoice) -> bool:
+    """The target holds exactly this selection: by its receipt, and by every file that stands there."""
+    have = state.receipt
+    if have is None or (have.lock_sha256, have.cuda_runtime) != (selection.lock.sha256, cuda.runtime):
+        return False
+    if dict(have.libraries) != dict(cuda.libraries) or {row["name"] for row in have.wheels} != _names(selection):
+        return False
+    site_packages = distributions.site_packages_of(state.path)
+    if _rivals(site_packages, _names(selection)) or distributions.deviations(
+        site_packages, selection.wheels, have.wheels
+    ):
+        return False
+    return all((state.path / name).exists() for name in have.links)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Errors of the file system inside the block say what they mean for the target."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.filename or path}: {error.strerror or error}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace(f"no room left: {reason}", hint="free some space; the target is as it was") from error
+        raise InstallFailed(
+            f"the target {path} could not be changed: {reason}", hint="the target is as it was"
+        ) from error
+
+
+@contextmanager
+def _held(path: Path, owner: tuple[int, int] | None) -> Iterator[None]:
+    """One run at a time. The lock, and folders made on the way to the target, belong to the target's owner."""
+    made = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.parent / f".{path.name}.paddle-bootstrap.lock"
+    if not os.access(path.parent, os.W_OK):
+        lock = path / target.LOCK  # only changes in place come here
+    with held(lock, f"the target {path}"):
+        for item in (*made, lock):
+            if owner:
+                os.chown(item, *owner)
+        yield
+
+
+def _as_it_is_now(request: Request) -> Request:
+    """Another run may have changed the target since it was looked at."""
+    state = target.inspect(request.state.path, None, in_place=request.in_place)
+    if state.interpreter and state.interpreter.version != request.python.version:
+        raise TargetRefused(
+            f"the target {state.path} was made with Python {state.interpreter.version} by another run meanwhile",
+            hint="run the command again",
+        )
+    return replace(request, state=state)
 
 
 @contextmanager
 def _workplace(request: Request) -> Iterator[Path]:
-    """A clone beside the target, deleted in the end: then it holds the failed new tree, or the old one."""
-    target = request.state.path
+    """A clone's place beside the target; whatever stands there in the end is deleted."""
+    path = request.state.path
     if request.in_place:
-        progress.warn(f"{target} is changed in place: an interruption can leave it half changed")
-        yield target
+        progress.warn(f"{path} is changed in place: an interruption can leave it half changed")
+        yield path
         return
-    if swap.is_mount_point(target):
-        raise TargetRefused(
-            f"the target {target} is a mount point and cannot be swapped in one step",
-            hint="choose a directory inside it, or accept changes in place: --in-place",
-        )
-    place = target.parent / f"{cloning.prefix_of(target)}{secrets.token_hex(4)}"
-    swap.try_exchange(place)
+    place = cloning.fresh_name(path)
     try:
+        swap.require_swappable(path, place)
         yield place
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        cloning.remove(place)
 
 
-def _build(request: Request, files: Mapping[str, Path], place: Path) -> list[str]:
-    if request.state.exists:
-        progress.step(f"cloning {request.state.path}")
-        if place != request.state.path:
-            cloning.make(request.state.path, place)
-    else:
+def _build(request: Request, files: Mapping[str, Path], place: Path, *, copies: bool) -> list[str]:
+    path, wheels = request.state.path, request.selection.wheels
+    if not request.state.exists:
         progress.step(f"making an environment of Python {request.python.version}")
-        if place.exists() and request.in_place is False:
-            place.rmdir()
-        uv.make_environment(place, request.python.path, request.environ)
-    site_packages = _site_packages(place)
+        uv.make_environment(place, request.python.path, request.uv_cache, request.environ)
+        if path.exists() and place != path:
+            shutil.copystat(path, place)
+    elif place != path:
+        progress.step(f"cloning {path}")
+        cloning.make(path, place)
+    site_packages = distributions.site_packages_of(place)
     again = _make_way(request, place, site_packages)
-    progress.step(f"installing {len(request.selection.wheels)} wheels")
-    _install_wheels(request, files, place, again)
-    actions = [f"installed {wheel.name} {wheel.version}" for wheel in request.selection.wheels if wheel.name in PADDLES]
-    if request.build and request.build.libraries and request.build.libraries.link and request.cuda.runtime == "wheels":
+    progress.step(f"installing {len(wheels)} wheels")
+    uv.install(wheels, files, place, request.uv_cache, request.environ, copies=copies, again=again)
+    actions = [f"installed {wheel.name} {wheel.version}" for wheel in wheels if wheel.name in PADDLES]
+    if request.links and request.build:
         links = cuda_runtime.link(site_packages, request.build)
         actions.append(f"linked the CUDA libraries of NVIDIA's wheels into paddle/libs ({len(links)} links)")
+    if place != path:
+        cloning.settle(place, path)
+    progress.step("compiling")
+    final = path / site_packages.relative_to(place)
+    bytecode.compile_tree(place / "bin" / "python", site_packages, final, request.environ)
     return actions
 
 
 def _make_way(request: Request, place: Path, site_packages: Path) -> list[str]:
     """Take out what the lock's packages cannot stand beside; returns the names that must be installed again."""
-    present = distributions(site_packages)
-    wanted = {wheel.name for wheel in request.selection.wheels}
-    rivals = sorted(PADDLES & set(present) - wanted) if wanted & PADDLES else []
+    present = distributions.present(site_packages)
+    wanted = _names(request.selection)
+    rivals = _rivals(site_packages, wanted)
     if rivals:
+        paddle = ", ".join(wanted & PADDLES)
         progress.warn(
-            f"{', '.join(rivals)} shares the folder paddle/ with {', '.join(wanted & PADDLES)}: it is taken out"
+            f"{', '.join(rivals)} shares the folder paddle/ with {paddle}: it is taken out, {paddle} installed anew"
         )
     before = request.state.receipt
-    ours = {str(wheel["name"]) for wheel in before.wheels} if before else set()
-    gone = [*rivals, *sorted((ours & set(present)) - wanted - set(rivals))]
+    gone = [*rivals, *(name for name in _outdated(before, present) if name not in wanted and name not in rivals)]
     if gone:
         uv.uninstall(gone, place, request.uv_cache, request.environ)
-    unlinked = before is not None and bool(before.links) and request.cuda.runtime != "wheels"
-    return sorted(wanted & PADDLES) if rivals or unlinked else []
+    odd = distributions.deviations(site_packages, request.selection.wheels, before.wheels if before else ())
+    for name, why in odd.items():
+        progress.note(f"{name} {why}")
+    unlinked = before is not None and bool(before.links) and not request.links
+    return sorted({*(odd.keys() & present.keys()), *(wanted & PADDLES if rivals or unlinked else ())} & present.keys())
 
 
-def _install_wheels(request: Request, files: Mapping[str, Path], place: Path, again: Sequence[str]) -> None:
-    uv.install(
-        request.selection.wheels,
-        files,
-        place,
-        request.uv_cache,
-        request.environ,
-        copies=_owner(request.state.path) is not None,
-        again=again,
-    )
+def _outdated(before: Receipt | None, present: Mapping[str, distributions.Distribution]) -> list[str]:
+    """What we brought earlier, unless somebody else has brought another version since."""
+    rows = before.wheels if before else ()
+    found = before.found if before else ()
+    return [
+        row["name"]
+        for row in rows
+        if row["name"] in present and row["name"] not in found and present[row["name"]].version == row["version"]
+    ]
 
 
-def _own(request: Request, place: Path) -> None:
-    if owner := _owner(request.state.path):
-        cloning.give_to(place, *owner)
+def _rivals(site_packages: Path, wanted: frozenset[str]) -> list[str]:
+    """Other Paddles than the wanted one."""
+    return sorted(PADDLES & distributions.present(site_packages).keys() - wanted) if wanted & PADDLES else []
 
 
-def _owner(target: Path) -> tuple[int, int] | None:
-    """The user whose target it is, when that is not who runs: root installs for a user."""
-    if os.geteuid() != 0:
-        return None
-    told = (target if target.exists() else target.parent).stat()
-    return (told.st_uid, told.st_gid) if told.st_uid != 0 else None
+def _names(selection: Selection) -> frozenset[str]:
+    return frozenset(wheel.name for wheel in selection.wheels)
 
 
 def _receipt(request: Request, place: Path) -> Receipt:
     selection = request.selection
-    links = _links(_site_packages(place), place) if request.cuda.runtime == "wheels" else ()
     return Receipt(
         tool=f"paddle-bootstrap {__version__}",
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -178,41 +240,34 @@ def _receipt(request: Request, place: Path) -> Receipt:
         wheels=tuple(
             {key: value for key, value in asdict(wheel).items() if key != "pieces"} for wheel in selection.wheels
         ),
-        links=links,
+        links=_links(distributions.site_packages_of(place), place) if request.links else (),
         libraries=dict(request.cuda.libraries),
+        found=_found(request),
     )
+
+
+def _found(request: Request) -> tuple[str, ...]:
+    """The lock's packages that stood in the target before this tool came."""
+    if not request.state.exists:
+        return ()
+    before = request.state.receipt
+    here = distributions.present(distributions.site_packages_of(request.state.path)).keys() - PADDLES
+    brought = {row["name"] for row in before.wheels} if before else set()
+    return tuple(sorted({*(before.found if before else ()), *((here - brought) & _names(request.selection))}))
+
+
+def _require_complete(request: Request, written: Receipt, place: Path) -> None:
+    """What takes the target's place is what the receipt says."""
+    odd = distributions.deviations(distributions.site_packages_of(place), request.selection.wheels, written.wheels)
+    if odd:
+        raise InstallFailed(
+            "what was installed is not what the lock says",
+            tried=[f"{name} {why}" for name, why in odd.items()],
+            hint=f"remove {request.uv_cache}, which holds unpacked copies, and run the command again",
+        )
 
 
 def _links(site_packages: Path, place: Path) -> tuple[str, ...]:
     folder = site_packages / "paddle" / "libs"
-    if not folder.is_dir():
-        return ()
-    return tuple(sorted(os.path.relpath(path, place) for path in folder.iterdir() if path.is_symlink()))
-
-
-def _site_packages(place: Path) -> Path:
-    found = sorted(place.glob("lib/python3.*/site-packages"))
-    if not found:
-        raise InstallFailed(f"{place} has no lib/python3.*/site-packages")
-    return found[-1]
-
-
-def distributions(site_packages: Path) -> dict[str, str]:
-    """Normalised name -> version of what is installed, from the names of the .dist-info folders."""
-    folders = (re.fullmatch(r"(.+)-([^-]+)\.dist-info", path.name) for path in site_packages.glob("*.dist-info"))
-    return {canonicalize_name(match[1]): match[2] for match in folders if match}
-
-
-def is_current(state: TargetState, selection: Selection, cuda: CudaChoice) -> bool:
-    """The target holds exactly this selection: by its receipt, and by what stands there."""
-    have = state.receipt
-    if have is None or (have.lock_sha256, have.cuda_runtime) != (selection.lock.sha256, cuda.runtime):
-        return False
-    if {wheel["sha256"] for wheel in have.wheels} != {wheel.sha256 for wheel in selection.wheels}:
-        return False
-    present = distributions(_site_packages(state.path))
-    if any(present.get(wheel.name) != wheel.version for wheel in selection.wheels):
-        return False
-    if len(PADDLES & set(present)) > 1:
-        return False
-    return all((state.path / name).exists() for name in have.links)
+    found: Sequence[Path] = list(folder.iterdir()) if folder.is_dir() else []
+    return tuple(sorted(os.path.relpath(path, place) for path in found if path.is_symlink()))

@@ -31,6 +31,7 @@ class Receipt:
     wheels: tuple[Mapping[str, Any], ...]  # name, version, filename, size, sha256
     links: tuple[str, ...]  # relative to the target
     libraries: Mapping[str, str] = field(default_factory=dict)  # runtime system: library name -> file
+    found: tuple[str, ...] = ()  # names of the lock that stood in the target before us: no later lock takes them out
     schema_version: int = SCHEMA_VERSION
 
 
@@ -46,8 +47,11 @@ def read(env: Path) -> Receipt | None:
     known = {item.name for item in fields(Receipt)}
     if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION or not known >= set(data):
         raise InstallFailed(f"{path} was written by another version of the tool", hint="update paddle-bootstrap")
-    tuples = {key: tuple(data[key]) for key in ("groups", "wheels", "links")}
-    return Receipt(**{**data, **tuples})
+    try:
+        tuples = {key: tuple(data[key]) for key in ("groups", "wheels", "links")}
+        return Receipt(**{**data, **tuples, "found": tuple(data.get("found", ()))})
+    except (KeyError, TypeError) as error:
+        raise InstallFailed(f"{path} is not a receipt: {error}", hint=f"remove {path} and install again") from error
 
 
 def write(env: Path, receipt: Receipt, lock: Path) -> None:
@@ -56,15 +60,15 @@ def write(env: Path, receipt: Receipt, lock: Path) -> None:
     folder.mkdir(exist_ok=True)
     for old in folder.glob("pylock.*.toml"):
         old.unlink()
-    replace_text(folder / f"pylock.{receipt.lock_name}.toml", lock.read_text(encoding="utf-8"))
-    replace_text(folder / "receipt.json", json.dumps(asdict(receipt), indent=2) + "\n")
+    replace_bytes(folder / f"pylock.{receipt.lock_name}.toml", lock.read_bytes())
+    replace_bytes(folder / "receipt.json", (json.dumps(asdict(receipt), indent=2) + "\n").encode())
 
 
-def replace_text(path: Path, text: str, mode: int = 0o644) -> None:
+def replace_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a new file and give it the old one's name: hard links to the old file keep what they had."""
     fresh = path.with_name(f".{path.name}.new")
-    with open(fresh, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as file:  # noqa: PTH123
-        file.write(text)
+    with open(fresh, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     fresh.chmod(mode)

@@ -5,6 +5,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from paddle_bootstrap.errors import InstallFailed, TargetRefused
@@ -13,47 +18,83 @@ _AT_FDCWD = -100
 _NOREPLACE = 1
 _EXCHANGE = 2
 _UNABLE = (errno.EINVAL, errno.ENOSYS, errno.EXDEV, errno.EBUSY, errno.ENOTSUP)
+_OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def exchange(clone: Path, target: Path) -> None:
     """Put ``clone`` in the place of ``target``; afterwards the old target, if there was one, stands at ``clone``.
 
+    All of the clone is on the disk before it gets its name, so that a power failure leaves the old target or the new one.
     Raises TargetRefused where the file system or a mount point does not allow it.
     """
+    _sync_file_system(clone)
     _rename(clone, target, _EXCHANGE if target.exists() else _NOREPLACE)
-    sync_folder(target.parent)
+    _sync_folder(target.parent)
 
 
-def try_exchange(beside: Path) -> None:
-    """Find out with two empty directories beside the target whether it could be swapped, before any work is done."""
-    first, second = beside.with_name(beside.name + ".a"), beside.with_name(beside.name + ".b")
+def require_swappable(target: Path, beside: Path) -> None:
+    """Find out, before any work is done, whether ``target`` can be swapped with something at ``beside``.
+
+    Raises TargetRefused for a mount point, for a target that holds one (the swap would carry the mounted files away with
+    the old target), and where the file system cannot exchange two names or move this very directory.
+    """
+    if inside := mounts_in(target):
+        what = "is a mount point" if inside[0] == target else f"holds a mount point, {inside[0]},"
+        raise TargetRefused(
+            f"the target {target} {what} and cannot be swapped in one step",
+            hint="choose a directory without mount points, or accept changes in place: --in-place",
+        )
+    second = beside.with_name(beside.name[:-8] + "0" * 8)  # named as a leftover
     try:
-        first.mkdir()
-        second.mkdir()
-        _rename(first, second, _EXCHANGE)
-    except OSError as error:
-        raise InstallFailed(f"cannot make {first}: {error.strerror}") from error
+        (beside / "full").mkdir(parents=True)
+        second.mkdir(exist_ok=True)
+        _rename(beside, second, _EXCHANGE)
+        if target.exists():
+            _require_movable(target, second)
     finally:
-        for folder in (first, second):
+        for folder in (beside / "full", second / "full", beside, second):
             if folder.exists():
                 folder.rmdir()
 
 
-def is_mount_point(path: Path) -> bool:
-    """A directory of another file system than its parent, or a bind mount: it cannot be renamed."""
-    if not path.exists():
-        return False
-    if os.path.ismount(path):
-        return True
+def _require_movable(target: Path, full: Path) -> None:
+    """Rename ``target`` onto a directory that is not empty: that always fails, and the reason tells whether it could move.
+
+    Directories of a lower layer of an overlay file system (a container image) cannot.
+    """
     try:
-        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+        target.rename(full)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise _unable(target, error.errno or 0) from error
+
+
+def mounts_in(target: Path) -> list[Path]:
+    """Where something is mounted, bind mounts included: at ``target`` or below it."""
+    if not target.exists():
+        return []
+    try:
+        table = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
-        return False
-    return str(path) in {line.split()[4].replace("\\040", " ") for line in mounts.splitlines()}
+        return [target] if os.path.ismount(target) else []
+    points = [Path(_OCTAL.sub(lambda found: chr(int(found[1], 8)), line.split(" ")[4])) for line in table.splitlines()]
+    return sorted(point for point in points if point.is_relative_to(target))
 
 
-def sync_folder(path: Path) -> None:
-    """Make the names in ``path`` durable."""
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait for nothing and stop nothing: from the exchange on the new target is there, and that is what is said."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _sync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -61,15 +102,28 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def _sync_file_system(path: Path) -> None:
+    """Flush what was written to the file system of ``path``; uv does not flush the thousands of files it makes."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        ctypes.CDLL(None).syncfs(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _rename(source: Path, target: Path, flags: int) -> None:
-    library = ctypes.CDLL(None, use_errno=True)
-    call = library.renameat2
-    if call(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags) == 0:
-        return
-    number = ctypes.get_errno()
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # glibc 2.28
+    if call is None:
+        raise _unable(target, errno.ENOSYS)
+    if call(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags) != 0:
+        raise _unable(target, ctypes.get_errno())
+
+
+def _unable(target: Path, number: int) -> InstallFailed:
     if number in _UNABLE:
-        raise TargetRefused(
+        return TargetRefused(
             f"the target {target} cannot be swapped in one step: {os.strerror(number)}",
-            hint="choose a target that is not a mount point and not on NFS, or accept changes in place: --in-place",
+            hint="choose a target on a local file system that is not a mount point and not part of a container image, "
+            "or accept changes in place: --in-place",
         )
-    raise InstallFailed(f"{source} cannot take the place of {target}: {os.strerror(number)}")
+    return InstallFailed(f"nothing can take the place of {target}: {os.strerror(number)}")

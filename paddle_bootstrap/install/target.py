@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pwd
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,9 @@ from paddle_bootstrap.host.interpreter import Interpreter
 from paddle_bootstrap.host.pythons import probe
 from paddle_bootstrap.install import receipt
 from paddle_bootstrap.install.receipt import Receipt
+
+LOCK = ".paddle-bootstrap.lock"  # in the target, when nothing can be written beside it
+_NO_CONTENT = {LOCK, "lost+found"}
 
 
 @dataclass(frozen=True)
@@ -26,18 +31,19 @@ class TargetState:
         return self.interpreter is not None
 
 
-def inspect(target: Path, wanted_python: str | None) -> TargetState:
+def inspect(target: Path, wanted_python: str | None, *, in_place: bool = False) -> TargetState:
     """The state of ``target``. Raises TargetRefused when it is not ours to change."""
-    path = target.resolve()
-    if path.exists() and not path.is_dir():
-        raise TargetRefused(f"the target {path} is a file", hint="give a directory to --env")
+    path = _resolved(target)
+    _require_apart(path)
+    _require_writable(path, in_place=in_place)
+    if not path.exists():
+        return TargetState(path, None, None)
     if (path / "conda-meta").exists():
         raise TargetRefused(
             f"the target {path} is a conda environment: conda would no longer know what is in it",
             hint="give --env a directory of its own; it can use conda's Python: --python PATH",
         )
-    _require_writable(path)
-    if not path.exists() or not any(path.iterdir()):
+    if all(item.name in _NO_CONTENT for item in path.iterdir()):
         return TargetState(path, None, None)
     if not (path / "pyvenv.cfg").is_file():
         raise TargetRefused(
@@ -48,17 +54,70 @@ def inspect(target: Path, wanted_python: str | None) -> TargetState:
     return TargetState(path, interpreter, receipt.read(path))
 
 
-def _require_writable(path: Path) -> None:
-    """The target is swapped, so its parent must be writable too; the nearest existing one decides."""
-    nearest = path
-    while not nearest.exists():
-        nearest = nearest.parent
-    for folder in {nearest, nearest.parent} if nearest == path else {nearest}:
-        if not nearest.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+def foreign_owner(path: Path) -> tuple[int, int] | None:
+    """User and group whose target it is or will be, when that is not who runs: root installs for a user."""
+    told = _nearest(path).stat()
+    return (told.st_uid, told.st_gid) if os.geteuid() == 0 and told.st_uid != 0 else None
+
+
+def _resolved(target: Path) -> Path:
+    try:
+        path = target.resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+        raise TargetRefused(f"the target {target} leads nowhere: {error}", hint="give a directory to --env") from error
+    if target.is_symlink() and not os.path.exists(path):  # noqa: PTH110 also False where it may not be looked at
+        raise TargetRefused(
+            f"the target {target} is a link to {path}, which does not exist (a disk that is not mounted?)",
+            hint=f"make that directory, or give its path to --env: {path}",
+        )
+    if ":" in str(path) or "\n" in str(path):
+        raise TargetRefused(
+            f"the target {str(path)!r} has a colon or a line break in its path, so it cannot stand in PATH",
+            hint="give another directory to --env",
+        )
+    return path
+
+
+def _require_apart(path: Path) -> None:
+    """This tool's own environment is not a target, nor is anything in it or around it."""
+    own = Path(sys.prefix).resolve()
+    if own.is_relative_to(path) or (path.is_relative_to(own) and (own / "pyvenv.cfg").is_file()):
+        raise TargetRefused(
+            f"the target {path} is where paddle-bootstrap itself lives ({own}): it would change under its own feet",
+            hint="give another directory to --env",
+        )
+
+
+def _require_writable(path: Path, *, in_place: bool) -> None:
+    """The target is swapped, so its parent must be writable too; of a new one the nearest existing parent."""
+    nearest = _nearest(path)
+    if not nearest.is_dir():
+        what = "is a file" if nearest == path else f"cannot be made: {nearest} is a file"
+        raise TargetRefused(f"the target {path} {what}", hint="give a directory to --env")
+    for folder in (nearest, nearest.parent) if nearest == path and not in_place else (nearest,):
+        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             raise TargetRefused(
                 f"the target {path} cannot be written: no permission in {folder}",
                 hint="give --env a directory of yours, or run as its owner",
             )
+    owner = nearest.stat().st_uid
+    if nearest == path and os.geteuid() not in (0, owner):
+        raise TargetRefused(
+            f"the target {path} belongs to {_user(owner)}", hint="give --env a directory of yours, or run as its owner"
+        )
+
+
+def _nearest(path: Path) -> Path:
+    while not os.path.lexists(path):
+        path = path.parent
+    return path
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
 
 
 def _own_python(path: Path) -> Interpreter:

@@ -57,7 +57,7 @@ class Plan:
 def plan_target(wish: Wish) -> Plan:
     """Decide the lock, the interpreter, the CUDA libraries and the wheels. Refuses a target that is not ours to change."""
     lock = choose(wish.lock, wish.paddle, wish.device)
-    state = target.inspect(wish.env, wish.python)
+    state = target.inspect(wish.env, wish.python, in_place=wish.in_place)
     return replace(_plan(wish, lock, state.interpreter), state=state)
 
 
@@ -79,9 +79,11 @@ def _plan(wish: Wish, lock: Lock, interpreter: Interpreter | None) -> Plan:
 
 def needs(wish: Wish, plan: Plan) -> Sequence[Need]:
     """The room that the plan takes."""
-    build = plan.lock.build
-    unpacked = build.unpacked_bytes if build and not plan.is_current else 0
-    return space.needs(download=plan.missing_bytes, unpacked=unpacked, store=wish.store, target=wish.env)
+    if plan.is_current:
+        return ()
+    return space.needs(
+        plan.selection, plan.missing, store=wish.store, uv_cache=Store(wish.store).uv_cache, target=plan.target
+    )
 
 
 def mirrors_of(wish: Wish) -> tuple[Mirror, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.harness.session import require_checks
+from paddle_bootstrap.install.install import tidy
 from paddle_bootstrap.lock.choose import choose
 from paddle_bootstrap.results.model import Results
 from paddle_bootstrap.stages.facts import reading_facts
@@ -38,6 +39,7 @@ def _provision(wish: Wish) -> tuple[Mapping[str, Any], ...]:
     """The target as the lock says; returns how its wheels were fetched."""
     plan = plan_target(wish)
     if plan.is_current:
+        tidy(plan.target)
         progress.step(f"{plan.target}: nothing to do, {plan.lock.name} is installed")
         return ()
     fetched = fetch_wheels(wish, plan)

@@ -1,0 +1,44 @@
+"""Runs uv and the target's Python for an installation: none of the user's settings reach them, and none outlives this process.
+
+A child that went on after ``kill -9`` of its parent would still write into a clone that the next run has begun to remove.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+
+_SETTINGS = ("UV_", "PIP_", "PYTHON", "VIRTUAL_ENV", "CONDA_", "SOURCE_DATE_EPOCH")
+_SET_PDEATHSIG = 1  # linux/prctl.h
+_prctl = ctypes.CDLL(None).prctl
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """``environ`` without what would change how Python, pip or uv behave."""
+    return {name: value for name, value in environ.items() if not name.startswith(_SETTINGS)}
+
+
+def start(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[str]:
+    """``command`` with exactly ``environ``, its errors in a pipe; it is killed when this process ends, however that does."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env=dict(environ),
+        preexec_fn=_bound_to(os.getpid()),
+    )
+
+
+def _bound_to(parent: int) -> Callable[[], None]:
+    def bind() -> None:
+        _prctl(_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
+
+    return bind
