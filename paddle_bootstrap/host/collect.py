@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from paddle_bootstrap.host import libraries, linux, nvidia, nvml
+from paddle_bootstrap.host import filesystems, libraries, linux, nvidia, nvml
 from paddle_bootstrap.host.facts import Driver, HostFacts
-from paddle_bootstrap.host.filesystems import filesystem
-from paddle_bootstrap.host.rootfs import inside
 
 NVML_SECONDS = 60.0  # the first initialisation without persistence mode can take many seconds
 
@@ -39,7 +37,7 @@ def collect(
 
 def _files(root: Path, environ: Mapping[str, str], paths: Mapping[str, Path]) -> dict[str, Any]:
     model, flags = linux.cpu(root)
-    shm = filesystem("shm", inside(root, "dev/shm"), must_exist=True)
+    shm = filesystems.of_host("shm", root, "dev/shm")
     return {
         "hostname": linux.hostname(root),
         "os": linux.os_name(root),
@@ -50,7 +48,7 @@ def _files(root: Path, environ: Mapping[str, str], paths: Mapping[str, Path]) ->
         "cpu": model,
         "cpu_flags": flags,
         "memory_bytes": linux.memory(root),
-        "filesystems": (*(filesystem(role, path) for role, path in paths.items()), shm),
+        "filesystems": (*(filesystems.filesystem(role, path) for role, path in paths.items()), shm),
         "container": linux.container(root, environ),
         "pci_gpus": nvidia.pci_gpus(root),
         "device_nodes": nvidia.device_nodes(root),

@@ -7,25 +7,40 @@ import re
 from pathlib import Path
 
 from paddle_bootstrap.host.facts import FileSystem, Unknown
+from paddle_bootstrap.host.rootfs import inside
 
 MOUNTS = Path("/proc/self/mounts")
 
 
-def filesystem(role: str, path: Path, *, must_exist: bool = False, mounts: Path = MOUNTS) -> FileSystem:
-    """The file system that holds ``path``, or will: that of its nearest parent when ``path`` does not exist yet.
-
-    With ``must_exist`` there is no such guess: a missing /dev/shm has no room, whatever /dev has.
-    """
+def filesystem(role: str, path: Path, mounts: Path = MOUNTS) -> FileSystem:
+    """The file system that holds ``path``, or will: that of its nearest parent when ``path`` does not exist yet."""
     nearest = os.path.realpath(path)
+    while not os.path.lexists(nearest) and nearest != "/":
+        nearest = os.path.dirname(nearest)  # noqa: PTH120 text, so that no part is looked up twice
+    return _measured(role, path, Path(nearest), mounts)
+
+
+def of_host(role: str, root: Path, path: str, mounts: Path = MOUNTS) -> FileSystem:
+    """The file system that holds the host's ``path``. Without guesses: a missing /dev/shm has no room, whatever /dev has."""
     try:
-        while not must_exist and not os.path.lexists(nearest) and nearest != "/":
-            nearest = os.path.dirname(nearest)  # noqa: PTH120 text, so that no part is looked up twice
-        room, device = os.statvfs(nearest), os.stat(nearest).st_dev  # noqa: PTH116
+        return _measured(role, root / path, inside(root, path), mounts)
     except OSError as error:
-        reason = Unknown(f"{nearest}: {error.strerror}")
-        return FileSystem(role, str(path), reason, reason, reason, reason)
+        return _unknown(role, root / path, error)
+
+
+def _measured(role: str, path: Path, place: Path, mounts: Path) -> FileSystem:
+    try:
+        room, device = os.statvfs(place), place.stat().st_dev
+    except OSError as error:
+        return _unknown(role, path, error)
     size = room.f_frsize
-    return FileSystem(role, str(path), device, _kind(nearest, mounts), room.f_bavail * size, room.f_blocks * size)
+    kind = _kind(os.path.realpath(place), mounts)
+    return FileSystem(role, str(path), device, kind, room.f_bavail * size, room.f_blocks * size)
+
+
+def _unknown(role: str, path: Path, error: OSError) -> FileSystem:
+    reason = Unknown(f"{path}: {error.strerror}")
+    return FileSystem(role, str(path), reason, reason, reason, reason)
 
 
 def _kind(path: str, mounts: Path) -> str | Unknown:

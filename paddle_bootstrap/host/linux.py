@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import shlex
@@ -10,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from paddle_bootstrap.host.facts import Unknown
-from paddle_bootstrap.host.rootfs import inside, text
+from paddle_bootstrap.host.rootfs import exists, text
 
 _GROUP_FILES = {  # where a control group keeps its memory limit: version 2, then version 1
     "": "sys/fs/cgroup{group}/memory.max",
@@ -106,7 +105,7 @@ def _memory_limits(root: Path) -> Iterator[int]:
 def container(root: Path, environ: Mapping[str, str]) -> str | Unknown | None:
     """The kind of container this is; None when none left a trace; Unknown when the traces cannot be read."""
     found = [kind for name, kind in _TRACE_VARIABLES.items() if environ.get(name)]
-    found += [kind for path, kind in _TRACE_FILES.items() if os.path.exists(inside(root, path))]  # noqa: PTH110 not readable: not there
+    found += [kind for path, kind in _TRACE_FILES.items() if exists(root, path)]
     told = environ.get("container") or text(root, "run/systemd/container")  # what systemd and lxc pass on
     found += [told.strip()] if isinstance(told, str) and told.strip() else []
     if found:

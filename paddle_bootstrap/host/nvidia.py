@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from paddle_bootstrap.host.facts import DeviceNode, Unknown
-from paddle_bootstrap.host.rootfs import inside, text
+from paddle_bootstrap.host.rootfs import exists, inside, text
 
 _VENDOR = "0x10de"  # pci-ids: NVIDIA Corporation
 _DISPLAY = ("0x0300", "0x0302")  # PCI classes of VGA and 3D controllers
@@ -30,7 +30,7 @@ def kernel_module(root: Path) -> str | Unknown:
         reading.reason if isinstance(reading, Unknown) else f"{root / path} holds no version: {reading.strip()[:80]!r}"
         for path, reading in (("proc/driver/nvidia/version", told), ("sys/module/nvidia/version", module))
     ]
-    if inside(root, "sys/module/nouveau").exists():
+    if exists(root, "sys/module/nouveau"):
         reasons.append("the nouveau driver is loaded instead")
     return Unknown("; ".join(reasons))
 
@@ -51,7 +51,7 @@ def pci_gpus(root: Path) -> tuple[str, ...] | Unknown:
             continue
         if isinstance(kind, Unknown):
             return kind
-        if kind.startswith(_DISPLAY) and not inside(root, f"{folder}/{name}/physfn").exists():
+        if kind.startswith(_DISPLAY) and not exists(root, f"{folder}/{name}/physfn"):
             found.append(name.lower())
     return tuple(found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ def inside(root: Path, path: str) -> Path:
     """``path`` of the host, as a path of this process.
 
     Absolute links are followed below ``root``: /host/dev/shm -> /run/shm means /host/run/shm, not the container's own.
+    Raises OSError for links that go round in a loop.
     """
     if root == Path("/"):
         return root / path
@@ -33,14 +35,24 @@ def inside(root: Path, path: str) -> Path:
             del done[-1:]
         elif part not in ("", "."):
             here = root.joinpath(*done, part)
-            if here.is_symlink() and links < LINKS:
+            if here.is_symlink():
                 links += 1
+                if links > LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
                 target = here.readlink()
                 done = [] if target.is_absolute() else done
                 left += [piece for piece in target.parts[::-1] if piece != "/"]
             else:
                 done.append(part)
     return root.joinpath(*done)
+
+
+def exists(root: Path, path: str) -> bool:
+    """Is the host's ``path`` there, as far as this user may see?"""
+    try:
+        return inside(root, path).exists()
+    except OSError:
+        return False
 
 
 def text(root: Path, path: str) -> str | Unknown:

@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.fakes.libraries import fake_cuda, fake_nvml
+from tests.fakes.libraries import fake_cuda, fake_nvml, not_installed
 
 ELF64 = "\x7fELF\x02"
 
@@ -50,7 +50,8 @@ class FakeHost:
         root = folder / "rootfs"
         self._files(root)
         conf = folder / "nvml.conf"
-        conf.write_text("".join(f"{key} = {value}\n" for key, value in self._nvml().items()))
+        rows = "".join(f"{key} = {value}\n" for key, value in self._nvml().items())
+        conf.write_bytes(rows.encode("utf-8", "surrogateescape"))
         listed = [index for index in range(len(self.gpus)) if index not in self.lost]
         return {
             "PADDLE_BOOTSTRAP_ROOTFS": str(root),
@@ -66,11 +67,11 @@ class FakeHost:
         """As a driver installs them: the version is in the file's name, the SONAME is a link to it."""
         folder.mkdir()
         version = self.library or self.driver
-        if version:
-            for library in (fake_nvml(), fake_cuda()):
-                named = folder / library.name.replace(".so.1", f".so.{version}")
-                shutil.copyfile(library, named)
-                (folder / library.name).symlink_to(named.name)
+        names = ("libnvidia-ml.so.1", "libcuda.so.1")
+        for library in (fake_nvml(), fake_cuda()) if version else map(not_installed, names):
+            named = folder / library.name.replace(".so.1", f".so.{version or 'none'}")
+            shutil.copyfile(library, named)
+            (folder / library.name).symlink_to(named.name)
         return folder
 
     def _nvml(self) -> dict[str, str]:

@@ -29,6 +29,12 @@ def fake_cuda() -> Path:
     return _built([HERE / "cuda" / "fake_cuda.c"], "libcuda.so.1")
 
 
+def not_installed(soname: str) -> Path:
+    """A library that no loader opens, and that hides what this very host has under the same name."""
+    source = "extern int not_installed_on_this_fake_host; int *needed = &not_installed_on_this_fake_host;\n"
+    return _built([], soname, more=source)
+
+
 def _stubs(without: str) -> str:
     """Whatever pynvml may ask for and the fake does not have, so that a reader of everything does not trip over it."""
     spec = importlib.util.find_spec("pynvml")
@@ -41,7 +47,7 @@ def _stubs(without: str) -> str:
 
 def _built(sources: list[Path], soname: str, more: str = "") -> Path:
     """Runs the compiler unless the very same source was built before; several test processes may do so at once."""
-    content = b"".join(source.read_bytes() for source in sources) + more.encode()
+    content = b"".join(source.read_bytes() for source in sources) + more.encode() + soname.encode()
     folder = CACHE / hashlib.sha256(content).hexdigest()[:16]
     if (folder / soname).exists():
         return folder / soname
@@ -50,7 +56,7 @@ def _built(sources: list[Path], soname: str, more: str = "") -> Path:
         stubs, made = Path(scratch) / "stubs.c", Path(scratch) / soname
         stubs.write_text(more, encoding="utf-8")
         units = [str(source) for source in sources if source.suffix == ".c"] + ([str(stubs)] if more else [])
-        command = ["cc", *FLAGS, f"-I{sources[0].parent}", f"-Wl,-soname,{soname}", "-o", str(made), *units]
+        command = ["cc", *FLAGS, f"-I{HERE / 'nvml'}", f"-Wl,-soname,{soname}", "-o", str(made), *units]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr}"
         made.replace(folder / soname)

@@ -40,7 +40,13 @@ const char *nvmlErrorString(int code)
 }
 
 /* system */
-int nvmlSystemGetDriverVersion(char *out, unsigned length) { char v[VALUE]; return text(of_system("driver", v), v, out, length); }
+int nvmlSystemGetDriverVersion(char *out, unsigned length)
+{
+    char v[VALUE];
+    fputs("a library may print what it likes, {", stdout);
+    fflush(stdout);
+    return text(of_system("driver", v), v, out, length);
+}
 int nvmlSystemGetCudaDriverVersion_v2(int *out)
 {
     char v[VALUE];
