@@ -29,6 +29,7 @@ from paddle_bootstrap.lock.index import Index
 from paddle_bootstrap.lock.pylock import SHIPPED
 from paddle_bootstrap.lock.rendering import Pin, render
 from paddle_bootstrap.mirrors import official
+from paddle_bootstrap.mirrors.redact import redact
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -102,11 +103,9 @@ def compose(source: Mapping[str, Any], workshop: Workshop) -> None:
 
 
 def _pins(source: Mapping[str, Any], index: Index) -> list[Pin]:
-    groups = {
-        canonicalize_name(Requirement(item).name): group
-        for group, items in source.get("groups", {}).items()
-        for item in items
-    }
+    groups = {_name(item): group for group, items in source.get("groups", {}).items() for item in items}
+    for name in (*map(_name, source["requirements"]), *groups):
+        index.files(name)  # what uv says of an index that is not there reads like a package that is not there
     pins: dict[tuple[str, str], Pin] = {}
     for python in source["pythons"]:
         tags = tags_of(python, source["glibc"])
@@ -115,6 +114,10 @@ def _pins(source: Mapping[str, Any], index: Index) -> list[Pin]:
             pin = pins.setdefault((name, version), Pin(name, version, groups.get(name)))
             pin.wheels[python] = index.best(name, version, tags)
     return sorted(pins.values(), key=lambda pin: (pin.group or "", pin.name, Version(pin.version)))
+
+
+def _name(requirement: str) -> str:
+    return canonicalize_name(Requirement(requirement).name)
 
 
 def _resolved(source: Mapping[str, Any], python: str, index: Index) -> list[Requirement]:
@@ -133,11 +136,13 @@ def _resolved(source: Mapping[str, Any], python: str, index: Index) -> list[Requ
             input="\n".join(wanted),
             capture_output=True,
             text=True,
-            env={**kept, "UV_DEFAULT_INDEX": index.address},  # its credentials stay out of the process list
+            env={**kept, "UV_DEFAULT_INDEX": index.address},
             check=False,
         )
     if done.returncode:
-        raise NoBuildFits(f"uv could not resolve {source['name']} for Python {python}", tried=[done.stderr.strip()])
+        raise NoBuildFits(
+            f"uv could not resolve {source['name']} for Python {python}", tried=[redact(done.stderr.strip())]
+        )
     return [Requirement(line) for line in done.stdout.splitlines() if "==" in line]
 
 
@@ -145,10 +150,9 @@ def tags_of(python: str, glibc: str) -> list[Tag]:
     """The tags of a CPython on the oldest host that the lock is for, so that one file serves every host."""
     minor, oldest = int(python.split(".")[1]), int(glibc.split(".")[1])
     legacy = {17: "manylinux2014_x86_64", 12: "manylinux2010_x86_64", 5: "manylinux1_x86_64"}
-    platforms = []
+    platforms = ["linux_x86_64"]
     for number in range(oldest, 4, -1):
         platforms += [f"manylinux_2_{number}_x86_64", *([legacy[number]] if number in legacy else [])]
-    platforms.append("linux_x86_64")
     return [*cpython_tags((3, minor), platforms=platforms), *compatible_tags((3, minor), f"cp3{minor}", platforms)]
 
 

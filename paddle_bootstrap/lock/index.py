@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import http.client
 import json
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -25,6 +24,8 @@ from paddle_bootstrap.mirrors.redact import redact
 
 JSON_PAGE = "application/vnd.pypi.simple.v1+json"
 SECONDS = 60.0  # without a byte
+_TOLD = ("filename", "url", "hashes", "size", "upload-time")  # of every file
+_HINT = "locks are composed from an index with PEP 691 pages and PEP 700 fields: --index URL"
 _FAILURES = (OSError, http.client.HTTPException, ValueError)
 
 
@@ -34,6 +35,7 @@ class Index:
     def __init__(self, address: str, newest: str) -> None:
         self.address = address.rstrip("/")
         self.newest = newest
+        self._pages: dict[str, list[dict[str, Any]]] = {}
 
     def best(self, name: str, version: str, tags: Sequence[Tag]) -> Wheel:
         """The wheel that an installer with ``tags``, best first, takes. Raises NoBuildFits."""
@@ -41,24 +43,33 @@ class Index:
         fitting = []
         for file in self.files(name):
             found = {rank[tag] for tag in _tags(file["filename"], version) if tag in rank}
-            if found and file.get("upload-time", "") < self.newest and not file.get("yanked"):
+            if found and self._was_there(file) and not file.get("yanked"):
                 fitting.append((min(found), file["filename"], file))
         if not fitting:
             raise NoBuildFits(f"{name} {version} has no wheel for {tags[0]} that was there on {self.newest}")
         file = min(fitting)[2]
         return Wheel(name, version, file["filename"], file["size"], file["hashes"]["sha256"])
 
-    @functools.cache  # noqa: B019 one index per run
+    def _was_there(self, file: Mapping[str, Any]) -> bool:
+        """Both times are UTC (PEP 700), some with a fraction of a second: without the Z the shorter text is the earlier."""
+        return bool(file["upload-time"].removesuffix("Z") < self.newest.removesuffix("Z"))
+
     def files(self, name: str) -> list[dict[str, Any]]:
         """The files of ``name`` with absolute addresses. Raises NoMirrorServes."""
-        page = f"{self.address}/{name}/"
-        request = urllib.request.Request(page, headers={"Accept": JSON_PAGE})  # noqa: S310
+        if name not in self._pages:
+            self._pages[name] = self._read(f"{self.address}/{name}/")
+        return self._pages[name]
+
+    def _read(self, page: str) -> list[dict[str, Any]]:
         try:
-            with urllib.request.urlopen(request, timeout=SECONDS) as response:  # noqa: S310
-                found = json.load(response)["files"]
-        except (*_FAILURES, KeyError, TypeError) as error:
-            raise NoMirrorServes(f"{redact(page)}: {redact(str(error))}") from error
-        return [{**file, "url": urljoin(page, file["url"])} for file in found]
+            with _opened(page, JSON_PAGE) as response:
+                files: list[dict[str, Any]] = json.load(response)["files"]
+            lacking = {name for file in files for name in _TOLD if not file.get(name)}
+            if lacking or not all(file["hashes"].get("sha256") for file in files):
+                raise ValueError(f"does not tell {', '.join(sorted(lacking)) or 'sha256'} of every file")
+            return [{**file, "url": urljoin(page, file["url"])} for file in files]
+        except (*_FAILURES, KeyError, TypeError, AttributeError) as error:
+            raise NoMirrorServes(f"{redact(page)}: {redact(str(error))}", hint=_HINT) from error
 
     def obtain(self, wheel: Wheel, folder: Path) -> tuple[Path, pieces.Measured]:
         """The file of ``wheel`` in ``folder``, downloaded if it is not there, and its digests. Raises WrongBytes."""
@@ -69,13 +80,23 @@ class Index:
         url = next(file["url"] for file in self.files(wheel.name) if file["filename"] == wheel.filename)
         partial = path.with_name(path.name + ".part")
         try:
-            with urllib.request.urlopen(url, timeout=SECONDS) as response, partial.open("wb") as file:  # noqa: S310
+            with _opened(url) as response, partial.open("wb") as file:
                 shutil.copyfileobj(response, file, 1 << 20)
         except _FAILURES as error:
             raise NoMirrorServes(f"{redact(url)}: {redact(str(error))}") from error
         measured = _verified(wheel, partial)
         partial.replace(path)
         return path, measured
+
+
+def _opened(url: str, accept: str = "*/*") -> http.client.HTTPResponse:
+    request = urllib.request.Request(url, headers={"Accept": accept})  # noqa: S310
+    try:
+        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=SECONDS)  # noqa: S310
+    except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
+        raise
+    return response
 
 
 def _verified(wheel: Wheel, path: Path) -> pieces.Measured:

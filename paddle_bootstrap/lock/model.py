@@ -64,7 +64,9 @@ def build_from_json(data: Mapping[str, Any]) -> Build:
     libraries = data.get("libraries")
     lists = {key: tuple(data[key]) for key in ("sass", "ptx", "cpu_flags") if isinstance(data.get(key), list)}
     read = _typed(Build, {**data, **lists})
-    return Build(**{**read, "libraries": libraries and CudaLibraries(**_typed(CudaLibraries, libraries))})
+    return Build(
+        **{**read, "libraries": None if libraries is None else CudaLibraries(**_typed(CudaLibraries, libraries))}
+    )
 
 
 def _typed(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,7 +111,3 @@ class Selection:
     lock: Lock
     groups: tuple[str, ...]
     wheels: tuple[Wheel, ...]
-
-    @property
-    def download_bytes(self) -> int:
-        return sum(wheel.size or 0 for wheel in self.wheels)

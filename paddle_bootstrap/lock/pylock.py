@@ -6,7 +6,6 @@ A shipped lock names every file bare: no URL, no index. Beside it, ``pylock.NAME
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import re
 import sys
@@ -120,11 +119,6 @@ def select(lock: Lock, interpreter: Interpreter, *, groups: Sequence[str] | None
     return Selection(lock=lock, groups=taken, wheels=wheels)
 
 
-def describe(lock: Lock) -> dict[str, Any]:
-    """The lock as plain JSON data, for results and receipts."""
-    return {"name": lock.name, "sha256": lock.sha256, "build": lock.build and dataclasses.asdict(lock.build)}
-
-
 def _selected(lock: Lock, pylock: Pylock, interpreter: Interpreter, groups: Sequence[str]) -> Iterator[Wheel]:
     tags = [Tag(*tag.split("-", 2)) for tag in interpreter.tags]
     environment = cast("Any", dict(interpreter.markers))
@@ -231,8 +225,9 @@ def _problem(package: Package, wheel: PackageWheel, *, ours: bool) -> str | None
 
 def _build(path: Path, table: Any, lock: Pylock) -> Build:
     where = f"{path}: [tool.{TOOL}]"
-    schema = table.get("schema") if isinstance(table, dict) else table
-    if schema != SCHEMA:
+    if not isinstance(table, dict):
+        raise DamagedLock(f"{where} is not a table")
+    if (schema := table.get("schema")) != SCHEMA:
         raise DamagedLock(f"{where} has schema {schema}, this version reads {SCHEMA}", hint="update paddle-bootstrap")
     try:
         build = build_from_json({key: value for key, value in table.items() if key != "schema"})

@@ -1,0 +1,105 @@
+"""A package index on a loopback address that tells what PEP 691 and PEP 700 ask for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from packaging.utils import parse_wheel_filename
+
+from tests.fakes.mirror import make_wheel
+
+LONG_AGO = "2024-01-01T00:00:00.000000Z"
+
+
+@dataclass
+class File:
+    """One wheel of the index."""
+
+    filename: str
+    uploaded: str | None = LONG_AGO
+    yanked: bool = False
+    requires_python: str | None = None
+    served: bytes | None = None  # these bytes instead of those that the page tells of
+    data: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        name, version, _, _ = parse_wheel_filename(self.filename)
+        self.data = make_wheel(name, str(version), seed=len(self.filename))[1]
+
+    def row(self) -> dict[str, Any]:
+        told = {
+            "filename": self.filename,
+            "url": f"../../files/{self.filename}",
+            "hashes": {"sha256": hashlib.sha256(self.data).hexdigest()},
+            "size": len(self.data),
+            "yanked": self.yanked,
+            "upload-time": self.uploaded,
+            "requires-python": self.requires_python,
+        }
+        return {key: value for key, value in told.items() if value is not None}
+
+
+class SmallIndex:
+    """``with SmallIndex(File("demo-1.0-py3-none-any.whl")) as index: ... index.url``."""
+
+    def __init__(self, *files: File) -> None:
+        self.files = {file.filename: file for file in files}
+        self.fetched: list[str] = []
+
+    def __enter__(self) -> SmallIndex:
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.index = self
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/simple"
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False  # closing waits for those who still answer
+    index: SmallIndex
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = 10.0  # seconds that a connection may say nothing
+    server: _Server
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Tests read ``fetched`` instead."""
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        _, kind, name = self.path.rstrip("/").split("/")
+        files = self.server.index.files
+        if kind == "files" and name in files:
+            if not self.headers.get("User-Agent", "").startswith("uv/"):  # which reads the metadata inside
+                self.server.index.fetched.append(name)
+            served = files[name].served
+            self._answer(200, "application/octet-stream", files[name].data if served is None else served)
+            return
+        rows = [file.row() for file in files.values() if parse_wheel_filename(file.filename)[0] == name]
+        page = {"meta": {"api-version": "1.1"}, "name": name, "files": rows, "versions": []}
+        self._answer(200 if rows else 404, "application/vnd.pypi.simple.v1+json", json.dumps(page).encode())
+
+    def _answer(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
