@@ -18,6 +18,7 @@ from typing import IO, Any
 from paddle_bootstrap.host.facts import Gpu, Unknown
 
 CHILD = Path(__file__).with_name("nvml_child.py")
+DONE = b'{"done": true}\n'  # the child's last line; it may still hang while it leaves the driver
 REAP_SECONDS = 1.0  # an ordinary process is gone within milliseconds of SIGKILL
 _GPU_FACTS = tuple(field.name for field in fields(Gpu) if field.name != "index")
 
@@ -70,13 +71,13 @@ def finish(child: subprocess.Popen[bytes], deadline: float) -> Reading:
 
 
 def _collected(out: IO[bytes], err: IO[bytes], deadline: float) -> tuple[bytes, bytes, bool]:
-    """What both pipes gave, and whether they ended in time."""
+    """What both pipes gave until the child was done, and whether it was in time or closed them."""
     ends = time.monotonic() + deadline
     parts: dict[IO[bytes], bytearray] = {out: bytearray(), err: bytearray()}
     with selectors.DefaultSelector() as selector:
         for pipe in parts:
             selector.register(pipe, selectors.EVENT_READ, parts[pipe])
-        while selector.get_map():
+        while selector.get_map() and not parts[out].endswith(DONE):
             ready = selector.select(max(0.0, ends - time.monotonic()))
             if not ready:
                 break

@@ -6,6 +6,7 @@
  *   gpu1.memory = ~60             hang that many seconds, then answer 999
  *   gpu1.memory = @3              the same, and for so long not even SIGKILL lets the parent reap the process
  *   sys.init = ^11                die of that signal
+ *   sys.exit = ~60                hang when the process that asked is about to end
  *
  * A key that is missing answers 3 (NOT_SUPPORTED), as an old or small card does. FAKE_NVML_TRACE names a file that gets
  * a line for each key asked for and each stub called.
@@ -127,4 +128,10 @@ int of_gpu(void *handle, const char *name, char *out)
     if (!initialised) return UNINITIALIZED;
     snprintf(key, sizeof key, "gpu%u.%s", (unsigned)((char *)handle - handles), name);
     return answer(key, out);
+}
+
+__attribute__((destructor)) static void leave(void)
+{
+    char out[VALUE];
+    of_system("exit", out);
 }
