@@ -20,24 +20,23 @@ NAME = re.compile(r"python3(\.\d+)?t?")
 DEADLINE = 15.0  # seconds; a cold network file system is slow, a shell that waits for input is not a Python
 
 
-def probe(path: Path | str) -> Interpreter:
+def probe(path: Path | str, *, deadline: float = DEADLINE) -> Interpreter:
     """What the interpreter at ``path`` is. Raises NoInterpreter saying what happened instead."""
     command = [str(path), "-I", str(PROBE)]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE, check=True
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=deadline, check=True
         )
-        told = json.loads(done.stdout)
+        return _interpreter(str(path), json.loads(done.stdout))
     except subprocess.TimeoutExpired as error:
-        raise NoInterpreter(f"{path} did not answer in {DEADLINE:.0f} s") from error
+        raise NoInterpreter(f"{path} did not answer in {deadline:g} s") from error
     except subprocess.CalledProcessError as error:
         last = (error.stderr or "").strip().splitlines()[-1:] or [f"exit code {error.returncode}"]
         raise NoInterpreter(f"{path} is not a usable Python: {last[0]}") from error
     except OSError as error:
         raise NoInterpreter(f"{path} cannot be run: {error.strerror}") from error
-    except ValueError as error:
-        raise NoInterpreter(f"{path} is not a Python: it printed no JSON") from error
-    return _interpreter(str(path), told)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise NoInterpreter(f"{path} is not a Python: it did not answer as one") from error
 
 
 def _interpreter(path: str, told: dict[str, object]) -> Interpreter:

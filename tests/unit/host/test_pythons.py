@@ -1,0 +1,169 @@
+"""Interpreters: the real one that runs the tests, and programs that pretend to be one, or are none."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import sysconfig
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from paddle_bootstrap.errors import NoInterpreter
+from paddle_bootstrap.host.pythons import choose, find, probe
+
+MARKERS = {
+    *("implementation_name", "implementation_version", "os_name", "platform_machine", "platform_python_implementation"),
+    *(
+        "platform_release",
+        "platform_system",
+        "platform_version",
+        "python_full_version",
+        "python_version",
+        "sys_platform",
+    ),
+}
+Program = Callable[..., Path]
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    """A program that prints ``text`` whatever it is asked, then runs ``more``."""
+
+    def writer(path: str, text: str, more: str = "") -> Path:
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n{more}\n")
+        file.chmod(0o755)
+        return file
+
+    return writer
+
+
+def told(version: str, **more: object) -> str:
+    """What the probe of a Python of that version prints."""
+    plain: dict[str, object] = {"version": version, "implementation": "cpython", "markers": {}, "free_threaded": False}
+    plain |= {"prefix": "/p", "base_prefix": "/p", "site_packages": "/p/s", "externally_managed": False, "conda": False}
+    return json.dumps({**plain, **more})
+
+
+def test_the_python_that_runs_the_tests() -> None:
+    found = probe(sys.executable)
+    major, minor = sys.version_info[:2]
+    assert found.version.split(".") == [str(part) for part in sys.version_info[:3]]
+    assert found.minor == f"{major}.{minor}"
+    assert found.implementation == "cpython"
+    assert set(found.markers) == MARKERS
+    assert found.markers["python_version"] == f"{major}.{minor}"
+    assert f"cp{major}{minor}-cp{major}{minor}-manylinux2014_x86_64" in found.tags
+    assert "py3-none-any" in found.tags
+    assert (found.prefix, found.base_prefix) == (sys.prefix, sys.base_prefix)
+    assert found.site_packages == sysconfig.get_path("platlib")
+    assert not found.conda
+
+
+def test_an_environment_is_not_its_base(tmp_path: Path) -> None:
+    venv.create(tmp_path / "env", symlinks=True, with_pip=False)
+    (tmp_path / "env/conda-meta").mkdir()
+    found = probe(tmp_path / "env/bin/python")
+    assert found.path == str(tmp_path / "env/bin/python")
+    assert (found.prefix, found.base_prefix) == (str(tmp_path / "env"), sys.base_prefix)
+    assert found.conda
+
+
+def test_tags_are_of_the_version_told(program: Program) -> None:
+    found = probe(program("python3.9", told("3.9.18")))
+    assert "cp39-cp39-manylinux2014_x86_64" in found.tags
+    assert "cp38-abi3-manylinux2014_x86_64" in found.tags
+    assert not [tag for tag in found.tags if tag.startswith("cp310")]
+    assert probe(program("python3.13t", told("3.13.1", free_threaded=True))).tags[0].startswith("cp313-cp313t-")
+    assert probe(program("pypy3.10", told("3.10.14", implementation="pypy"))).tags == ()
+
+
+def test_what_is_no_python(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    cases = {
+        program("garbage", "hello"): "is not a Python: it did not answer as one",
+        program("other-json", "{}"): "is not a Python: it did not answer as one",
+        program("list", "[]"): "is not a Python: it did not answer as one",
+        program("failing", "", "echo first >&2; echo last words >&2; exit 3"): "is not a usable Python: last words",
+        program("silent", "", "exit 3"): "is not a usable Python: exit code 3",
+        program("crashing", "", "kill -SEGV $$"): "is not a usable Python: exit code -11",
+        tmp_path / "missing": "cannot be run: No such file or directory",
+        tmp_path / "plain": "cannot be run: Permission denied",
+    }
+    for path, reason in cases.items():
+        with pytest.raises(NoInterpreter) as caught:
+            probe(path)
+        assert str(caught.value) == f"{path} {reason}"
+
+
+def test_one_that_never_answers(program: Program) -> None:
+    path = program("python3", "", "exec sleep 60")
+    with pytest.raises(NoInterpreter, match=r"python3 did not answer in 0\.3 s$"):
+        probe(path, deadline=0.3)
+
+
+@pytest.fixture
+def host(program: Program, tmp_path: Path) -> dict[str, str]:
+    """Pythons in every place where they are looked for, and things of similar names."""
+    program("bin/python3.97", told("3.97.2"))
+    program("bin/python3-config", told("3.96.0"))
+    program("bin/python3.95", "not one")
+    (tmp_path / "bin/python3").symlink_to("python3.97")
+    program("pyenv/versions/3.98.0/bin/python", told("3.98.0"))
+    program("pyenv/shims/python3.94", told("3.94.0"))
+    program("uv/cpython-3.99/bin/python3", told("3.99.10"))
+    program("uv/cpython-3.99.9/bin/python3", told("3.99.9"))
+    program("uv/pypy/bin/python3", told("3.99.11", implementation="pypy"))
+    return {
+        "PATH": os.pathsep.join(["", str(tmp_path / "pyenv/shims"), str(tmp_path / "nowhere"), str(tmp_path / "bin")]),
+        "PYENV_ROOT": str(tmp_path / "pyenv"),
+        "UV_PYTHON_INSTALL_DIR": str(tmp_path / "uv"),
+        "HOME": str(tmp_path),
+    }
+
+
+def test_find(host: dict[str, str], tmp_path: Path) -> None:
+    ours = [item for item in find(host) if item.path.startswith(str(tmp_path))]
+    assert [item.version for item in ours] == ["3.99.11", "3.99.10", "3.99.9", "3.98.0", "3.97.2"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "minors", "version"),
+    [
+        (None, (), "3.99.10"),
+        (None, ("3.97", "3.98"), "3.98.0"),
+        ("3.97", ("3.98",), "3.97.2"),
+        ("3.99.9", (), "3.99.9"),
+        ("python3.98", (), "3.98.0"),
+    ],
+)
+def test_choose(host: dict[str, str], wanted: str | None, minors: tuple[str, ...], version: str) -> None:
+    assert choose(wanted, minors, host).version == version
+
+
+def test_choose_a_path(host: dict[str, str], program: Program) -> None:
+    path = program("elsewhere/mine", told("3.93.0"))
+    assert choose(str(path), ("3.98",), host).version == "3.93.0"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "minors", "message"),
+    [
+        ("3.9.7", (), "Python 3.9.7 was not found on this host"),
+        ("3.99.1", (), "Python 3.99.1 was not found on this host"),
+        (None, ("3.0", "3.1"), "a Python that the lock serves (3.0, 3.1) was not found on this host"),
+    ],
+)
+def test_none_fits(
+    host: dict[str, str], wanted: str | None, minors: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(NoInterpreter) as caught:
+        choose(wanted, minors, host)
+    assert str(caught.value) == message
+    assert f"found cpython 3.97.2: {tmp_path}/bin/python3" in caught.value.tried
+    assert caught.value.hint
