@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from paddle_bootstrap import config, progress
+from paddle_bootstrap.host.rootfs import root_from
 from paddle_bootstrap.stages.wish import Judging, Wish, default_env, default_store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -142,7 +143,7 @@ def wish(params: Mapping[str, Any]) -> Wish:
         cuda_runtime=params.get("cuda_runtime") or "auto",
         in_place=bool(params.get("in_place")),
         environ=environ,
-        root=Path(environ.get("PADDLE_BOOTSTRAP_ROOTFS") or "/"),
+        root=root_from(environ),
         cwd=Path.cwd(),
     )
 

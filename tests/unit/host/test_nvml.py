@@ -140,6 +140,13 @@ def test_stuck_from_the_start(read: Read) -> None:
     assert facts.driver.kernel_module == "535.104.05"
 
 
+def test_one_that_prints_without_end_is_late_too(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import sys\nwhile True: sys.stderr.write('noise')"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as child:
+        found = nvml.finish(child, deadline=0.3)
+    assert reason(found.gpus) == "NVML did not answer in 0.3 s while it started"
+
+
 def test_the_stuck_child_is_gone_with_all_it_started(tmp_path: Path) -> None:
     environ = {**os.environ, **FakeHost(system={"init": "~60"}).write(tmp_path)}
     with nvml.asking(environ) as child:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from paddle_bootstrap.cli.options import wish
 from paddle_bootstrap.host.facts import Unknown
 from paddle_bootstrap.host.rootfs import data, exists, inside, root_from, text
 
@@ -19,6 +20,11 @@ Put = Callable[[str, "str | bytes"], Path]
 )
 def test_root_from_the_environment(environ: dict[str, str], expected: str) -> None:
     assert root_from(environ) == Path(expected)
+
+
+def test_a_run_reads_the_root_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PADDLE_BOOTSTRAP_ROOTFS", "/host")
+    assert wish({}).root == Path("/host")
 
 
 @pytest.mark.parametrize(
