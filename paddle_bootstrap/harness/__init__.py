@@ -1,5 +1,5 @@
-"""Runs checks with pytest in this process and their workloads in the target's. Check authors need ``expect`` alone."""
+"""Runs checks with pytest in this process and their workloads in the target's. Check authors need ``expect``, and ``few`` for lists."""
 
-from paddle_bootstrap.harness.expect import CheckFailed, expect
+from paddle_bootstrap.harness.expect import CheckFailed, expect, few
 
-__all__ = ["CheckFailed", "expect"]
+__all__ = ["CheckFailed", "expect", "few"]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+SHOWN = 3  # items named in a message; the rest are counted
+
 
 class CheckFailed(AssertionError):
     """Evidence about the host."""
@@ -41,3 +45,9 @@ def expect(
             likely=likely,
             fix=fix,
         )
+
+
+def few(items: Iterable[object]) -> str:
+    """``a; b; c; and 4 more``: a line of a report is no list."""
+    every = [str(item) for item in items]
+    return "; ".join(every[:SHOWN]) + (f"; and {len(every) - SHOWN} more" if len(every) > SHOWN else "")

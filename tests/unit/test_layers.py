@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "paddle_bootstrap"
 LAYERS = (
-    {"errors", "progress", "filelock", ""},
+    {"errors", "progress", "filelock", "toml", ""},
     {"host", "releases", "mirrors", "results"},
     {"lock", "fetch", "install", "harness", "reports", "diagnose", "images"},
     {"fleet"},

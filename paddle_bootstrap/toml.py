@@ -1,0 +1,19 @@
+"""TOML files on every Python that the tool runs on: its library is in the standard one from 3.11 on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+loads = tomllib.loads
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The tables of ``path``. Raises OSError, UnicodeDecodeError, and ValueError for what is not TOML."""
+    return loads(path.read_text(encoding="utf-8"))
