@@ -32,5 +32,6 @@ def _soname(data: mmap.mmap) -> str | None:
     if _SONAME not in entries or _STRTAB not in entries:
         return None
     address = entries[_STRTAB] + entries[_SONAME]
-    start = next(h[2] + address - h[3] for h in headers if h[0] == _LOAD and h[3] <= address < h[3] + h[5])
-    return data[start : data.find(b"\0", start)].decode()
+    places = (h[2] + address - h[3] for h in headers if h[0] == _LOAD and h[3] <= address < h[3] + h[5])
+    start = next(places, None)
+    return None if start is None else data[start : data.find(b"\0", start)].decode()

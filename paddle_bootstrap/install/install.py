@@ -68,14 +68,13 @@ def install(request: Request, files: Mapping[str, Path]) -> Installed:
         with _workplace(request) as place:
             actions = _build(request, files, place, copies=owner is not None)
             written = _receipt(request, place)
-            _require_complete(request, written, place)
             receipt.write(place, written, request.selection.lock.path)
             if owner:
                 cloning.give_to(place, *owner)
             with swap.uninterrupted():
                 if place != path:
                     swap.exchange(place, path)
-                    cloning.remove(place)
+                    cloning.remove_leftovers(path)
     space.remember_unpacked(request.selection.wheels, request.uv_cache)
     return Installed(written, changed=True, actions=(*actions, f"{path} now holds {request.selection.lock.name}"))
 
@@ -150,12 +149,12 @@ def _workplace(request: Request) -> Iterator[Path]:
         progress.warn(f"{path} is changed in place: an interruption can leave it half changed")
         yield path
         return
-    place = cloning.fresh_name(path)
     try:
+        place = cloning.fresh_name(path)
         swap.require_swappable(path, place)
         yield place
     finally:
-        cloning.remove(place)
+        cloning.remove_leftovers(path)
 
 
 def _build(request: Request, files: Mapping[str, Path], place: Path, *, copies: bool) -> list[str]:
@@ -171,7 +170,7 @@ def _build(request: Request, files: Mapping[str, Path], place: Path, *, copies: 
     site_packages = distributions.site_packages_of(place)
     again = _make_way(request, place, site_packages)
     progress.step(f"installing {len(wheels)} wheels")
-    uv.install(wheels, files, place, request.uv_cache, request.environ, copies=copies, again=again)
+    _install_wheels(request, files, place, again, copies=copies)
     actions = [f"installed {wheel.name} {wheel.version}" for wheel in wheels if wheel.name in PADDLES]
     if request.links and request.build:
         links = cuda_runtime.link(site_packages, request.build)
@@ -182,6 +181,26 @@ def _build(request: Request, files: Mapping[str, Path], place: Path, *, copies: 
     final = path / site_packages.relative_to(place)
     bytecode.compile_tree(place / "bin" / "python", site_packages, final, request.environ)
     return actions
+
+
+def _install_wheels(
+    request: Request, files: Mapping[str, Path], place: Path, again: Sequence[str], *, copies: bool
+) -> None:
+    """From uv's unpacked copies; those are unpacked again when somebody has edited a file that is linked to them."""
+    wheels, cache, environ = request.selection.wheels, request.uv_cache, request.environ
+    uv.install(wheels, files, place, cache, environ, copies=copies, again=again)
+    if spoilt := sorted(_odd(request, place)):
+        progress.note(f"unpacking again, its files were edited: {', '.join(spoilt)}")
+        uv.forget(spoilt, cache, environ)
+        uv.install(wheels, files, place, cache, environ, copies=copies, again=spoilt)
+    if odd := _odd(request, place):
+        told = [f"{name} {why}" for name, why in odd.items()]
+        raise InstallFailed("what was installed is not what the lock says", tried=told, hint="the target is as it was")
+
+
+def _odd(request: Request, place: Path) -> dict[str, str]:
+    wheels = request.selection.wheels
+    return distributions.deviations(distributions.site_packages_of(place), wheels, [asdict(wheel) for wheel in wheels])
 
 
 def _make_way(request: Request, place: Path, site_packages: Path) -> list[str]:
@@ -254,17 +273,6 @@ def _found(request: Request) -> tuple[str, ...]:
     here = distributions.present(distributions.site_packages_of(request.state.path)).keys() - PADDLES
     brought = {row["name"] for row in before.wheels} if before else set()
     return tuple(sorted({*(before.found if before else ()), *((here - brought) & _names(request.selection))}))
-
-
-def _require_complete(request: Request, written: Receipt, place: Path) -> None:
-    """What takes the target's place is what the receipt says."""
-    odd = distributions.deviations(distributions.site_packages_of(place), request.selection.wheels, written.wheels)
-    if odd:
-        raise InstallFailed(
-            "what was installed is not what the lock says",
-            tried=[f"{name} {why}" for name, why in odd.items()],
-            hint=f"remove {request.uv_cache}, which holds unpacked copies, and run the command again",
-        )
 
 
 def _links(site_packages: Path, place: Path) -> tuple[str, ...]:

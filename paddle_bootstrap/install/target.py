@@ -31,10 +31,17 @@ class TargetState:
         return self.interpreter is not None
 
 
-def inspect(target: Path, wanted_python: str | None, *, in_place: bool = False) -> TargetState:
+def inspect(
+    target: Path, wanted_python: str | None, *, in_place: bool = False, store: Path | None = None
+) -> TargetState:
     """The state of ``target``. Raises TargetRefused when it is not ours to change."""
     path = _resolved(target)
     _require_apart(path)
+    if store and store.resolve().is_relative_to(path):
+        raise TargetRefused(
+            f"the store {store} is inside the target {path}, which is swapped as a whole",
+            hint="name another place with --store or --env",
+        )
     _require_writable(path, in_place=in_place)
     if not path.exists():
         return TargetState(path, None, None)
@@ -65,7 +72,7 @@ def _resolved(target: Path) -> Path:
         path = target.resolve()
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
         raise TargetRefused(f"the target {target} leads nowhere: {error}", hint="give a directory to --env") from error
-    if target.is_symlink() and not os.path.exists(path):  # noqa: PTH110 also False where it may not be looked at
+    if os.path.islink(target) and not os.path.exists(path):  # noqa: PTH110, PTH114 False where nobody may look
         raise TargetRefused(
             f"the target {target} is a link to {path}, which does not exist (a disk that is not mounted?)",
             hint=f"make that directory, or give its path to --env: {path}",

@@ -47,6 +47,11 @@ def uninstall(names: Sequence[str], environment: Path, cache: Path, environ: Map
     _run(["pip", "uninstall", "--python", str(environment / "bin" / "python"), *names], cache, environ)
 
 
+def forget(names: Sequence[str], cache: Path, environ: Mapping[str, str]) -> None:
+    """Drop the unpacked copies of ``names``. What is linked to them elsewhere stays."""
+    _run(["cache", "clean", *names], cache, environ)
+
+
 def _run(command: Sequence[str], cache: Path, environ: Mapping[str, str], text: str = "") -> None:
     own = {"UV_CACHE_DIR": str(cache), "UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never", "NO_COLOR": "1"}
     with child.start([find_uv_bin(), "--quiet", *command], {**child.environment(environ), **own}) as process:
@@ -59,7 +64,7 @@ def _run(command: Sequence[str], cache: Path, environ: Mapping[str, str], text: 
         return
     if any(sign in told for sign in ("No space left", "os error 28", "os error 122")):
         raise NoSpace(f"no room left while installing: {told}", hint="free some space; the target is as it was")
-    what = " ".join(command[:2]) if command[0] == "pip" else command[0]
+    what = command[0] if command[0] == "venv" else " ".join(command[:2])
     raise InstallFailed(
         f"uv {what} failed: {told or f'exit code {process.returncode}'}",
         hint="the target is as it was; see the lines above",

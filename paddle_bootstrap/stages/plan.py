@@ -57,7 +57,7 @@ class Plan:
 def plan_target(wish: Wish) -> Plan:
     """Decide the lock, the interpreter, the CUDA libraries and the wheels. Refuses a target that is not ours to change."""
     lock = choose(wish.lock, wish.paddle, wish.device)
-    state = target.inspect(wish.env, wish.python, in_place=wish.in_place)
+    state = target.inspect(wish.env, wish.python, in_place=wish.in_place, store=wish.store)
     return replace(_plan(wish, lock, state.interpreter), state=state)
 
 

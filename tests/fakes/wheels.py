@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import json
+import os
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -94,7 +98,10 @@ def gpu_set(folder: Path, edition: str = "one", version: str = "2.6.2") -> tuple
         "paddle/libs/libown.so.1": library("libown.so.1"),
     }
     companion = {"astor/__init__.py": f"EDITION = {edition!r}\n\n\ndef main():\n    print('astor', EDITION)\n"}
-    cudnn: dict[str, str | bytes] = {"nvidia/cudnn/lib/libcudnn.so.8": library("libcudnn.so.8"), "nvidia/cudnn/__init__.py": ""}
+    cudnn: dict[str, str | bytes] = {
+        "nvidia/cudnn/lib/libcudnn.so.8": library("libcudnn.so.8"),
+        "nvidia/cudnn/__init__.py": "",
+    }
     cublas = {f"nvidia/cublas/lib/lib{name}.so.11": library(f"lib{name}.so.11") for name in ("cublas", "cublasLt")}
     own = {"nvidia/own/lib/libown.so.1": library("libown.so.1")}
     return (
@@ -107,7 +114,10 @@ def gpu_set(folder: Path, edition: str = "one", version: str = "2.6.2") -> tuple
 
 def cpu_set(folder: Path, edition: str = "cpu") -> tuple[FakeWheel, ...]:
     """A CPU build: the same folder paddle/, another distribution."""
-    paddle = {"paddle/__init__.py": BODY.format(version="3.3.1", edition=edition), "paddle/only_cpu.py": ""}
+    paddle = {
+        "paddle/__init__.py": BODY.format(version="3.3.1", edition=edition) + "CPU = True\n",
+        "paddle/only_cpu.py": "",
+    }
     companion = {"astor/__init__.py": f"EDITION = {edition!r}\n"}
     return build(folder, "paddlepaddle", "3.3.1", paddle), build(folder, "astor", "0.9.0", companion)
 
@@ -159,3 +169,80 @@ def fill(store: Store, wheels: Iterable[FakeWheel]) -> None:
         place = store.path(wheel.sha256, wheel.path.name)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(wheel.path.read_bytes())
+
+
+class Provisioning:
+    """Three locks, a store that holds their wheels, and the command line that installs them into ``env``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.env = root / "env"
+        self.store = Store(root / "store")
+        self.sets = {
+            "one": gpu_set(root / "wheels-one", "one"),
+            "two": gpu_set(root / "wheels-two", "two"),
+            "cpu": cpu_set(root / "wheels-cpu"),
+        }
+        for name, wheels in self.sets.items():
+            write_lock(self.lock(name), wheels)
+            fill(self.store, wheels)
+
+    def lock(self, name: str) -> Path:
+        return self.root / f"pylock.{name}.toml"
+
+    def command(self, lock: str, *more: str, env: Path | None = None) -> list[str]:
+        """``install`` of a lock with the Python that runs the tests, into a new target or one of that Python."""
+        places = ["--lock", str(self.lock(lock)), "--env", str(env or self.env), "--store", str(self.store.root)]
+        return [sys.executable, "-m", "paddle_bootstrap", "install", *places, *more]
+
+    def install(
+        self, lock: str, *more: str, env: Path | None = None, environ: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        python = () if "--python" in more else ("--python", sys.executable)
+        return subprocess.run(
+            self.command(lock, *python, *more, env=env),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.root,
+            env={**os.environ, "HOME": str(self.root), **(environ or {})},
+            timeout=60,
+        )
+
+    def edition(self, env: Path | None = None) -> tuple[str, ...]:
+        """What the target's own Python sees: the edition of each package, and where NVIDIA's library is found."""
+        code = (
+            "import astor, os, paddle; print(paddle.EDITION, astor.EDITION);"
+            "print(os.path.exists(os.path.join(os.path.dirname(paddle.__file__), 'libs', 'libcudnn.so')))"
+        )
+        python = (env or self.env) / "bin" / "python"
+        done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True)
+        return tuple(done.stdout.split())
+
+    def site_packages(self, env: Path | None = None) -> Path:
+        return next((env or self.env).glob("lib/python3.*/site-packages"))
+
+    def beside(self) -> set[str]:
+        """What a run left beside the target."""
+        return {path.name for path in self.root.glob(".*") if path.name != f".{self.env.name}.paddle-bootstrap.lock"}
+
+
+ONE, TWO, CPU = ("one", "one", "True"), ("two", "two", "True"), ("cpu", "cpu", "False")
+
+
+def untrue_rows(site_packages: Path) -> list[str]:
+    """Rows of all RECORDs that do not tell the truth about their file."""
+    wrong = []
+    for record in sorted(site_packages.glob("*.dist-info/RECORD")):
+        for row in csv.reader(record.read_text().splitlines()):
+            path = site_packages / row[0]
+            digest = (
+                base64.urlsafe_b64encode(hashlib.sha256(path.read_bytes()).digest()).rstrip(b"=").decode()
+                if path.is_file()
+                else ""
+            )
+            if not path.exists() and not path.is_symlink():
+                wrong.append(f"{row[0]} is missing")
+            elif row[1] and (row[1], int(row[2])) != (f"sha256={digest}", path.stat().st_size):
+                wrong.append(f"{row[0]} differs")
+    return wrong

@@ -1,0 +1,122 @@
+"""Receipts are read as they were written; room is counted per file system, for what is still to be done."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from paddle_bootstrap.errors import InstallFailed, NoSpace
+from paddle_bootstrap.install import receipt, space
+from paddle_bootstrap.install.receipt import Receipt
+from paddle_bootstrap.install.space import Need
+from paddle_bootstrap.lock import pylock
+from paddle_bootstrap.lock.model import Selection, Wheel
+from tests.fakes.wheels import Provisioning
+
+RECEIPT = Receipt(
+    tool="paddle-bootstrap 1",
+    created="2026-01-01T00:00:00+00:00",
+    lock_name="one",
+    lock_sha256="a" * 64,
+    build={"id": "one"},
+    python="3.11.7",
+    base_python="/usr/bin/python3.11",
+    cuda_runtime="wheels",
+    groups=("cuda",),
+    wheels=({"name": "x", "version": "1", "filename": "x.whl", "size": 1, "sha256": "b" * 64},),
+    links=("lib/x.so",),
+    found=("x",),
+)
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    (tmp_path / "a.toml").write_bytes(b"# \xff\n")
+    return tmp_path / "a.toml"
+
+
+def test_what_is_written_is_read(tmp_path: Path, lock: Path) -> None:
+    assert receipt.read(tmp_path) is None
+    receipt.write(tmp_path, RECEIPT, lock)
+    assert receipt.read(tmp_path) == RECEIPT
+    receipt.write(tmp_path, RECEIPT, lock)
+    assert sorted(path.name for path in (tmp_path / receipt.FOLDER).iterdir()) == ["pylock.one.toml", "receipt.json"]
+
+
+BROKEN = {
+    "no JSON": ("{", "cannot be read"),
+    "another version": (json.dumps({"schema_version": 2}), "another version of the tool"),
+    "an unknown key": (json.dumps({**asdict(RECEIPT), "new": 1}), "another version of the tool"),
+    "a key is missing": (json.dumps({"schema_version": 1}), "is not a receipt"),
+    "a list": ("[]", "another version of the tool"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_receipt_that_cannot_be_understood(tmp_path: Path, case: str) -> None:
+    text, expected = BROKEN[case]
+    (tmp_path / receipt.FOLDER).mkdir()
+    (tmp_path / receipt.FOLDER / "receipt.json").write_text(text)
+    with pytest.raises(InstallFailed, match=expected):
+        receipt.read(tmp_path)
+
+
+def test_a_replaced_file_leaves_its_other_name_alone(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    os.link(tmp_path / "file", tmp_path / "linked")
+    receipt.replace_bytes(tmp_path / "file", b"new", 0o755)
+    assert ((tmp_path / "file").read_text(), (tmp_path / "linked").read_text()) == ("new", "old")
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o755
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.fixture
+def selection(provisioning: Provisioning) -> Selection:
+    wheels = tuple(Wheel(name, "1", f"{name}.whl", size, name * 64) for name, size in (("a", 300), ("b", 100)))
+    return Selection(pylock.read(provisioning.lock("one")), ("cuda",), wheels)  # unpacked: 100 000 bytes
+
+
+def needed(selection: Selection, place: Path, missing: int = 0, target: Path | None = None) -> list[int]:
+    wanted = space.needs(
+        selection, selection.wheels[:missing], store=place / "s", uv_cache=place / "uv", target=target or place / "env"
+    )
+    return [need.bytes for need in wanted]
+
+
+def test_what_is_there_needs_no_room(tmp_path: Path, selection: Selection) -> None:
+    assert needed(selection, tmp_path, missing=1) == [300, 100_000]
+    assert needed(selection, tmp_path) == [0, 100_000]  # fetched earlier, never unpacked
+    space.remember_unpacked(selection.wheels[:1], tmp_path / "uv")
+    assert needed(selection, tmp_path) == [0, 25_000]
+    space.remember_unpacked(selection.wheels, tmp_path / "uv")
+    assert needed(selection, tmp_path) == [0, 0]
+
+
+def test_another_file_system_takes_all_of_it_again(tmp_path: Path, selection: Selection) -> None:
+    other = Path("/dev/shm")
+    if other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("/dev/shm and the tests' folder are one file system")
+    assert needed(selection, tmp_path, target=other / "env") == [0, 100_000, 100_000]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_users_target_gets_its_own_copies(tmp_path: Path, selection: Selection) -> None:
+    (tmp_path / "home").mkdir()
+    os.chown(tmp_path / "home", 65534, 65534)
+    assert needed(selection, tmp_path, target=tmp_path / "home/env") == [0, 100_000, 100_000]
+
+
+def test_needs_on_one_file_system_add_up(tmp_path: Path) -> None:
+    told = os.statvfs(tmp_path)
+    half = (told.f_bavail * told.f_frsize - space.RESERVE) * 6 // 10
+    space.require([Need("one half", tmp_path, half)])
+    with pytest.raises(NoSpace, match="not enough disk space") as caught:
+        space.require([Need("one half", tmp_path, half), Need("the other", tmp_path / "not/there/yet", half)])
+    assert "one half" in caught.value.tried[0]
+    assert "the other" in caught.value.tried[0]
+    assert " free" in caught.value.tried[0]
+    space.require([])
