@@ -77,7 +77,10 @@ def _deviation(wheel: Wheel, found: Distribution | None, installed: Mapping[str,
 
 
 def _damage(found: Distribution) -> Iterator[str]:
-    """Files that are gone or have another size. Rows without a size are our links and RECORD itself."""
+    """Files that are gone or have another size. Rows without a size are our links and RECORD itself.
+
+    Bytecode says nothing: NumPy's wheels bring some, which is compiled again because it names the place that it was built in.
+    """
     root = os.path.dirname(os.path.dirname(found.record))  # noqa: PTH120 thousands of rows: strings are quick
     try:
         listed = rows(found.record)
@@ -85,7 +88,7 @@ def _damage(found: Distribution) -> Iterator[str]:
         yield f"lacks {found.record}"
         return
     for row in listed:
-        if len(row) < 3 or not row[2].isdigit():
+        if len(row) < 3 or not row[2].isdigit() or row[0].endswith(".pyc"):
             continue
         try:
             if os.stat(f"{root}/{row[0]}").st_size != int(row[2]):  # noqa: PTH116
