@@ -24,6 +24,7 @@ EVIDENCE_BYTES = 8192  # kept of each stream
 IMPORT_SECONDS = 180.0  # for the import ahead of the first call: a cold import of 3 GB from a network disk is no hang
 REAP_SECONDS = 2.0  # after SIGKILL; a process in D state is left behind
 STACK_SECONDS = 0.5  # for a hung worker to write its stack
+LOOK_SECONDS = 0.2  # between looks at a silent worker: a child that outlives it can hold the pipe open
 _FRAME = re.compile(r'Current thread.*?\n  File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<name>\S+)')
 
 
@@ -68,7 +69,7 @@ class Worker:
     """One process in the target's Python."""
 
     process: subprocess.Popen[bytes]
-    requests: IO[bytes]
+    requests: int
     replies: int
     streams: Mapping[str, IO[bytes]]
     import_ends: float | None  # monotonic; None: no import is under way
@@ -79,13 +80,23 @@ class Worker:
     def call(self, name: str, folders: Sequence[Path], arguments: Mapping[str, Any], deadline: float) -> Any:
         """The workload's value. Raises WorkloadFailed, WorkloadBroken, or ImportLost before anything was called."""
         self._await_import()
-        self._send({"call": name, "folders": list(map(str, folders)), "arguments": arguments, "deadline": deadline})
-        reply = self._line(time.monotonic() + deadline)
+        ends = time.monotonic() + deadline
+        said = os.fstat(self.streams["stderr"].fileno()).st_size
+        request = {"call": name, "folders": list(map(str, folders)), "arguments": arguments, "deadline": deadline}
+        reply = self._line(ends) if self._send(request, ends) else None
         if reply is None:
             raise self._hung(name, deadline)
         if not reply:
-            raise self._died(name)
-        told = json.loads(reply)
+            raise self._died(name, said)
+        return self._value(name, reply)
+
+    def _value(self, name: str, reply: bytes) -> Any:
+        """What the workload returned. Raises what became of it instead."""
+        try:
+            told = json.loads(reply)
+        except ValueError as error:
+            found = reply[:EVIDENCE_BYTES].decode("utf-8", "replace")
+            raise WorkloadBroken(f"{name} wrote into the pipe of the answers", {"answer": found}) from error
         if "broken" in told:
             raise WorkloadBroken(told["broken"], {"traceback": told["traceback"], **self.evidence()})
         if "raised" in told:
@@ -103,25 +114,40 @@ class Worker:
             raise ImportLost
         self.import_ends = None
 
-    def _send(self, request: Mapping[str, Any]) -> None:
-        with contextlib.suppress(BrokenPipeError):  # it has died: the missing answer will say so
-            self.requests.write(json.dumps(request).encode() + b"\n")
-            self.requests.flush()
+    def _send(self, request: Mapping[str, Any], ends: float) -> bool:
+        """False when the worker lives and did not take it in time."""
+        data = json.dumps(request).encode() + b"\n"
+        try:
+            while data and self._ready(self.requests, selectors.EVENT_WRITE, ends):
+                data = data[os.write(self.requests, data) :]
+        except BrokenPipeError:
+            return True  # it has died: the missing answer will say so
+        return not data or self.process.poll() is not None
 
     def _line(self, ends: float) -> bytes | None:
         """One reply; empty when the worker died, None when the time is over."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.replies, selectors.EVENT_READ)
-            while b"\n" not in self.buffer:
-                if not selector.select(max(0.0, ends - time.monotonic())):
-                    return None
-                part = os.read(self.replies, 1 << 16)
-                if not part:
-                    return b""
-                self.buffer += part
+        while b"\n" not in self.buffer:
+            if not self._ready(self.replies, selectors.EVENT_READ, ends):
+                return None if self.process.poll() is None else b""
+            part = os.read(self.replies, 1 << 16)
+            if not part:
+                return b""
+            self.buffer += part
         line, _, rest = self.buffer.partition(b"\n")
         self.buffer = bytearray(rest)
         return bytes(line)
+
+    def _ready(self, pipe: int, event: int, ends: float) -> bool:
+        """Wait for ``pipe``; False when the time is over or the worker has died and left nothing in it."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(pipe, event)
+            while (left := ends - time.monotonic()) > 0:
+                dead = self.process.poll() is not None
+                if selector.select(0 if dead else min(left, LOOK_SECONDS)):
+                    return True
+                if dead:
+                    break
+        return False
 
     def _hung(self, name: str, deadline: float) -> WorkloadFailed:
         evidence = self.evidence()
@@ -157,13 +183,14 @@ class Worker:
             size = seen
         return os.pread(stream, EVIDENCE_BYTES, before).decode("utf-8", "replace").strip()
 
-    def _died(self, name: str) -> WorkloadFailed:
+    def _died(self, name: str, said: int) -> WorkloadFailed:
+        """``said``: how long standard error was before the call; what stands there from earlier calls is no last word."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(REAP_SECONDS)
         death = explain(self.process.poll(), self.kills, memory_kills())
         self.kill()
         evidence = self.evidence()
-        last = evidence.get("stderr", "").strip().splitlines()[-1:]
+        last = _tail(self.streams["stderr"], said).splitlines()[-1:]
         return WorkloadFailed(
             "crash",
             f"{name}: {death.summary}",
@@ -196,26 +223,27 @@ class Worker:
     def close(self) -> None:
         """Kill it and give back its files. Not while another thread waits for its answer."""
         self.kill()
-        with contextlib.suppress(OSError):
-            self.requests.close()
+        os.close(self.requests)
         os.close(self.replies)
         for stream in self.streams.values():
             stream.close()
 
 
-def _tail(stream: IO[bytes]) -> str:
-    size = os.fstat(stream.fileno()).st_size
-    return os.pread(stream.fileno(), EVIDENCE_BYTES, max(0, size - EVIDENCE_BYTES)).decode("utf-8", "replace").strip()
+def _tail(stream: IO[bytes], since: int = 0) -> str:
+    start = max(since, os.fstat(stream.fileno()).st_size - EVIDENCE_BYTES)
+    return os.pread(stream.fileno(), EVIDENCE_BYTES, start).decode("utf-8", "replace").strip()
 
 
-def start(python: Path, environ: Mapping[str, str], *, ahead: str | None) -> Worker:
+def start(
+    python: Path, environ: Mapping[str, str], *, ahead: str | None, import_seconds: float = IMPORT_SECONDS
+) -> Worker:
     """Start a worker of ``python``; it imports ``ahead`` at once, while the parent goes on."""
     request_read, request_write = os.pipe()
     reply_read, reply_write = os.pipe()
     streams = {"stdout": tempfile.TemporaryFile(), "stderr": tempfile.TemporaryFile()}  # noqa: SIM115 they outlive this call
     kept = {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
     process = subprocess.Popen(
-        [str(python), "-I", "-u", "-X", "faulthandler", str(WORKER), str(request_read), str(reply_write)],
+        [str(python), "-I", "-B", "-u", "-X", "faulthandler", str(WORKER), str(request_read), str(reply_write)],
         stdin=subprocess.DEVNULL,
         stdout=streams["stdout"],
         stderr=streams["stderr"],
@@ -225,8 +253,9 @@ def start(python: Path, environ: Mapping[str, str], *, ahead: str | None) -> Wor
     )
     os.close(request_read)
     os.close(reply_write)
-    worker = Worker(process, os.fdopen(request_write, "wb"), reply_read, streams, None, memory_kills())
+    os.set_blocking(request_write, False)
+    worker = Worker(process, request_write, reply_read, streams, None, memory_kills())
     if ahead:
-        worker.import_ends = time.monotonic() + IMPORT_SECONDS
-        worker._send({"import": ahead, "deadline": IMPORT_SECONDS})
+        worker.import_ends = time.monotonic() + import_seconds
+        worker._send({"import": ahead, "deadline": import_seconds}, worker.import_ends)
     return worker

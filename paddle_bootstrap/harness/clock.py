@@ -8,12 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-GRACE = 5.0  # seconds: for a teardown, and for a failure that is on its way out
+import pytest
+
+GRACE = 5.0  # seconds: for a teardown, and once for what a workload told when the time was over
 AGAIN = 1.0  # seconds between alarms, for a check that catches the first one
 
 
-class CheckHung(BaseException):
-    """The check itself, not a workload, passed its time. No Exception: a check that catches all of those still ends."""
+class CheckHung(pytest.fail.Exception):  # type: ignore[name-defined, misc]  # pytest hides the class in an attribute
+    """The check itself, not a workload, passed its time.
+
+    One of pytest's own outcomes: no Exception, so that a check which catches all of those still ends, and yet pytest
+    finishes the teardown that it interrupts.
+    """
 
 
 class Clock:
@@ -26,10 +32,12 @@ class Clock:
         self.seconds = seconds
         self.whole = whole
         self.left = seconds
+        self._graced = False
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Ring inside the block once the time is over."""
+    def running(self, *, at_least: float = 0.0) -> Iterator[None]:
+        """Ring inside the block once the time is over; the block gets ``at_least`` this much."""
+        self.left = max(self.left, at_least)
         before = signal.signal(signal.SIGALRM, self._ring)
         self._start()
         try:
@@ -50,6 +58,8 @@ class Clock:
         finally:
             if self.whole:
                 self.left -= time.monotonic() - began
+            if self.left <= 0 and not self._graced:
+                self.left, self._graced = GRACE, True
             self._start()
 
     def deadline(self, wanted: float) -> float:
@@ -60,7 +70,7 @@ class Clock:
         raise CheckHung(f"the check itself did not end in {self.seconds:g} s")
 
     def _start(self) -> None:
-        signal.setitimer(signal.ITIMER_REAL, max(self.left, GRACE if self.left < self.seconds else 0.001), AGAIN)
+        signal.setitimer(signal.ITIMER_REAL, max(self.left, 0.001), AGAIN)
 
     def _stop(self) -> bool:
         """False when it did not run."""

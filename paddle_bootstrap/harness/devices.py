@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from paddle_bootstrap.host.facts import Gpu, HostFacts, Unknown
 
@@ -66,3 +67,16 @@ def why_none(facts: HostFacts) -> str:
     if facts.gpus and facts.visible_devices is not None:
         return f"CUDA_VISIBLE_DEVICES={facts.visible_devices!r} leaves none of {len(facts.gpus)} GPUs"
     return "the driver is there, but lists no GPU"
+
+
+def device_of(item: Any) -> Device | NoDevice | None:
+    """The device of this pytest item; None for one that is not run once per device."""
+    found = getattr(getattr(item, "callspec", None), "params", {}).get("device")
+    return found if isinstance(found, (Device, NoDevice)) else None
+
+
+def family(item: Any) -> str:
+    """The same for the items of one check that differ in their device alone."""
+    device = device_of(item)
+    parts = re.split(r"[\[\]-]", item.name)
+    return f"{item.path}:{'-'.join(part for part in parts if device is None or part != device.label)}"

@@ -47,6 +47,10 @@ notes_of = pytest.StashKey[Notes]()
 clock_of = pytest.StashKey[Clock]()
 
 
+def notes_on(item: pytest.Item) -> Notes:
+    return item.stash.setdefault(notes_of, Notes())
+
+
 class Fixtures:
     """A plugin of fixtures over one session."""
 
@@ -82,26 +86,21 @@ class Fixtures:
         return found
 
     @pytest.fixture
-    def notes(self, request: pytest.FixtureRequest) -> Notes:
-        notes: Notes = request.node.stash.setdefault(notes_of, Notes())
-        return notes
-
-    @pytest.fixture
-    def measure(self, notes: Notes) -> Callable[[str, float, str], None]:
+    def measure(self, request: pytest.FixtureRequest) -> Callable[[str, float, str], None]:
         def measure(name: str, value: float, unit: str) -> None:
-            notes.measurements.append(Measurement(name, float(value), unit))
+            notes_on(request.node).measurements.append(Measurement(name, float(value), unit))
 
         return measure
 
     @pytest.fixture
-    def warn(self, notes: Notes) -> Callable[[str], None]:
-        return notes.warnings.append
+    def warn(self, request: pytest.FixtureRequest) -> Callable[[str], None]:
+        return notes_on(request.node).warnings.append
 
     @pytest.fixture
-    def run(self, request: pytest.FixtureRequest, notes: Notes) -> Callable[..., Any]:
-        item = request.node
-        clock: Clock = item.stash[clock_of]
-        calls = self.session.calls(item.path, item.originalname, notes.seats)
+    def run(self, request: pytest.FixtureRequest) -> Callable[..., Any]:
+        clock: Clock = request.node.stash[clock_of]
+        notes = notes_on(request.node)
+        calls = self.session.calls(request.node, notes.seats)
 
         def run(
             workload: str, *, device: int | str | None = None, deadline: float = RUN_SECONDS, **arguments: Any

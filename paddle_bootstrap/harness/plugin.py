@@ -3,34 +3,31 @@ from pytest's own."""
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from paddle_bootstrap.harness.channel import WorkloadFailed
-from paddle_bootstrap.harness.clock import CheckHung, Clock
-from paddle_bootstrap.harness.devices import CPU, NoDevice, devices, why_none
+from paddle_bootstrap.harness.clock import GRACE, CheckHung, Clock
+from paddle_bootstrap.harness.devices import CPU, Device, NoDevice, device_of, devices, family, why_none
 from paddle_bootstrap.harness.expect import CheckFailed
 from paddle_bootstrap.harness.fixtures import Notes, RequirementMissing, clock_of, notes_of
+from paddle_bootstrap.harness.markers import CHECK_SECONDS, LEVELS, MARKERS, level_of, require_known_markers
 from paddle_bootstrap.harness.session import TEXT, Session
-from paddle_bootstrap.results.model import Cause, CheckResult, Level, Outcome
+from paddle_bootstrap.results.model import Cause, CheckResult, Outcome
 
 GROUPS = ("host", "install", "architecture", "device", "libraries")
-LEVELS: tuple[Level, ...] = ("quick", "standard", "deep")
-CHECK_SECONDS = {"quick": 120.0, "standard": 600.0, "deep": 1800.0}  # of a check's own, unless marked otherwise
-REQUIREMENTS = ("gpu",)
-MARKERS = (
-    "level(name): quick, standard or deep",
-    "timeout(seconds): of the whole check, workloads included",
-    "requires(what): 'gpu': not run on a rehearsal",
-)
+IMPORT_SECONDS = 60.0  # for a file of checks or a conftest.py: what takes longer hangs
 
 
-class BadMarker(Exception):
-    """A check is marked with something nobody knows."""
+class CheckQuit(Exception):
+    """A check asked pytest to end; the others still run."""
 
 
 def short(name: str) -> str:
@@ -38,11 +35,13 @@ def short(name: str) -> str:
 
 
 class Plugin:
-    """One session's collection and outcomes."""
+    """The collection and the outcomes of one folder of checks."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.results: list[CheckResult] = []
+        self.collected: list[str] = []  # ids
+        self.ended_by: BaseException | None = None  # what ended pytest early
         self._began = 0.0
         self._calls: dict[str, pytest.CallInfo[None]] = {}
         self._captured: dict[str, str] = {}
@@ -50,6 +49,12 @@ class Plugin:
     def pytest_configure(self, config: pytest.Config) -> None:
         for line in MARKERS:
             config.addinivalue_line("markers", line)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_load_initial_conftests(self) -> Generator[None, None, None]:
+        sys.dont_write_bytecode = True  # from here on files of checks are imported: nothing is written beside them
+        with Clock(IMPORT_SECONDS).running():
+            yield
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "device" not in metafunc.fixturenames:
@@ -72,40 +77,57 @@ class Plugin:
         names = getattr(item, "fixturenames", ())
         return not self.session.preflight or not {"run", "device"} & set(names)
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.collected = [check_id(item) for item in session.items]
+        for item in session.items:
+            device = device_of(item)
+            if isinstance(device, Device) and isinstance(device.index, int):
+                self.session.meant.setdefault(family(item), set()).add(device.index)
+
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(
         self, collector: pytest.Collector
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        report = yield
+        try:
+            with Clock(IMPORT_SECONDS).running() if isinstance(collector, pytest.Module) else nullcontext():
+                report = yield
+        except SystemExit as error:
+            told = str(pytest.ExceptionInfo.from_exception(error).getrepr(style="short"))
+            report = pytest.CollectReport(collector.nodeid, "failed", told, [])
         if report.failed:
-            self._add(_unreadable(collector.path, str(report.longrepr)))
+            self.add(_unreadable(collector.path, str(report.longrepr)))
+        elif report.skipped:
+            self.add(_left_out(collector.path, report.longrepr))
         return report
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        if isinstance(excinfo.value, pytest.exit.Exception):
-            raise RuntimeError(f"a check called pytest.exit: {excinfo.value}")
+        self.ended_by = excinfo.value
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
         item.stash[clock_of] = Clock(120.0)
         require_known_markers(item)
         marker = item.get_closest_marker("timeout")
-        seconds = float(marker.args[0]) if marker else CHECK_SECONDS[level_of(item)]
+        seconds = marker.args[0] if marker else CHECK_SECONDS[level_of(item)]
         item.stash[clock_of] = Clock(seconds, whole=marker is not None)
         if item.get_closest_marker("requires") and self.session.subject.device == "cpu":
             pytest.skip("rehearsal on the CPU")
-        with item.stash[clock_of].running():
+        with kept_running(), item.stash[clock_of].running():
             yield
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        with item.stash[clock_of].running():
+        with kept_running(), item.stash[clock_of].running():
             yield
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
-        with item.stash[clock_of].running():
-            yield
+        try:
+            with kept_running(), item.stash[clock_of].running(at_least=GRACE):
+                yield
+        except SystemExit:  # pytest has left its teardown half done: what comes next would be judged wrongly
+            item.session.shouldstop = f"{check_id(item)} called sys.exit in its teardown"
+            raise
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -116,12 +138,13 @@ class Plugin:
             self._calls, self._began = {}, call.start
         self._calls[call.when] = call
         written = {name.removeprefix("Captured ").split()[0]: text for name, text in report.sections if text.strip()}
-        self._captured = {name: text[-TEXT:] for name, text in written.items()}
+        self._captured = {f"check's {name}": text[-TEXT:] for name, text in written.items()}
         if call.when == "teardown":
-            self._add(self._result(item))
+            self.add(self._result(item))
         return report
 
-    def _add(self, result: CheckResult) -> None:
+    def add(self, result: CheckResult) -> None:
+        result = printable(result)
         self.results.append(result)
         self.session.on_result(result)
 
@@ -135,9 +158,11 @@ class Plugin:
             evidence = {**self.session.evidence(notes.seats), **evidence}
         if outcome in ("failed", "error"):
             self.session.discard(notes.seats)
-        if outcome == "error" and raised and "traceback" not in evidence:
+        ours = isinstance(error, (CheckFailed, WorkloadFailed, RequirementMissing))  # they say all there is to say
+        if outcome in ("failed", "error") and raised and not ours and "traceback" not in evidence:
             evidence["traceback"] = str(raised.getrepr(style="short"))[-TEXT:]
         title, fix = _told(item)
+        device = device_of(item)
         return CheckResult(
             id=check_id(item),
             title=title,
@@ -145,7 +170,7 @@ class Plugin:
             outcome=outcome,
             cause=cause,
             required=not (outcome == "skipped" and self._excused(item)),
-            device=_device_of(item),
+            device=device.label if device else None,
             summary=summary,
             measured=getattr(error, "measured", None),
             expected=getattr(error, "expected", None),
@@ -164,15 +189,48 @@ class Plugin:
         return rehearsed or unlocked
 
 
+@contextmanager
+def kept_running() -> Iterator[None]:
+    """pytest.exit would end the run of all."""
+    try:
+        yield
+    except pytest.exit.Exception as error:
+        raise CheckQuit(f"the check called pytest.exit: {error}") from error
+
+
+def printable(result: CheckResult) -> CheckResult:
+    """Any byte can reach us through a path or a message; one that no encoding has would stop every report."""
+
+    def clean(value: Any) -> Any:
+        return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+    cleaned = {field.name: clean(getattr(result, field.name)) for field in fields(result)}
+    cleaned["warnings"] = tuple(map(clean, result.warnings))
+    cleaned["evidence"] = {name: clean(text) for name, text in result.evidence.items()}
+    return replace(result, **cleaned)
+
+
+def _left_out(path: Path, said: Any) -> CheckResult:
+    why = str(said[2] if isinstance(said, tuple) else said).removeprefix("Skipped: ")
+    return CheckResult(
+        id=short(path.stem),
+        title=f"the checks in {path.name} run here",
+        level="quick",
+        outcome="skipped",
+        cause="requirement",
+        summary=f"{path.name} leaves itself out: {why}",
+    )
+
+
 def _unreadable(path: Path, said: str) -> CheckResult:
-    lines = [line.removeprefix("E").strip() for line in said.splitlines() if line.strip()] or ["it did not say why"]
+    lines = [line.removeprefix("E ").strip() for line in said.splitlines() if line.strip()] or ["it did not say why"]
     return CheckResult(
         id=short(path.stem),
         title=f"the checks in {path.name} can be read",
         level="quick",
         outcome="error",
         cause="raised",
-        summary=f"{path.name} could not be imported: {lines[-1]}",
+        summary=f"{path.name} cannot be read: {lines[-1]}",
         fix=f"mend {path}",
         evidence={"traceback": said[-TEXT:]},
     )
@@ -189,10 +247,10 @@ def _judged(raised: Any, notes: Notes) -> tuple[Outcome, Cause | None, str]:
         return "failed", "requirement", str(error)
     if isinstance(error, WorkloadFailed):
         return "failed", error.cause, error.summary
-    if isinstance(error, (CheckFailed, AssertionError, pytest.fail.Exception)):
-        return "failed", "assertion", (str(error).strip() or "an assertion does not hold").splitlines()[0]
     if isinstance(error, CheckHung):
         return "error", "timeout", str(error)
+    if isinstance(error, (CheckFailed, AssertionError, pytest.fail.Exception)):
+        return "failed", "assertion", (str(error).strip() or "an assertion does not hold").splitlines()[0]
     return "error", "raised", f"{type(error).__name__}: {error}".splitlines()[0]
 
 
@@ -201,11 +259,6 @@ def _told(item: pytest.Item) -> tuple[str, str | None]:
     lines = (getattr(getattr(item, "function", None), "__doc__", None) or item.name).strip().splitlines()
     fix = next((line.strip().removeprefix("Fix:").strip() for line in lines if line.strip().startswith("Fix:")), None)
     return lines[0].rstrip("."), fix
-
-
-def _device_of(item: pytest.Item) -> str | None:
-    found = getattr(getattr(item, "callspec", None), "params", {}).get("device")
-    return getattr(found, "label", None)
 
 
 def check_id(item: pytest.Item) -> str:
@@ -217,18 +270,3 @@ def position(item: pytest.Item) -> int:
     """From the outside in: the host first, a site's own checks last; within a file as written."""
     group = short(item.path.stem)
     return GROUPS.index(group) if group in GROUPS else len(GROUPS)
-
-
-def level_of(item: pytest.Item) -> Level:
-    """An unmarked check is a quick one; so is one with an unknown level, which then ends in an error that says so."""
-    marker = item.get_closest_marker("level")
-    name = marker.args[0] if marker and marker.args else "quick"
-    return name if name in LEVELS else "quick"
-
-
-def require_known_markers(item: pytest.Item) -> None:
-    for marker, known in (("level", LEVELS), ("requires", REQUIREMENTS)):
-        for found in item.iter_markers(marker):
-            if len(found.args) != 1 or found.args[0] not in known:
-                given = ", ".join(map(repr, found.args))
-                raise BadMarker(f"{marker}({given}): give one of {', '.join(known)}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paddle_bootstrap.harness.channel import ImportLost, Worker, WorkloadFailed, start
+from paddle_bootstrap.harness.channel import IMPORT_SECONDS, ImportLost, Worker, WorkloadBroken, WorkloadFailed, start
 
 CLOSE_SECONDS = 0.2  # for a thread that waits for a worker just killed
 
@@ -23,6 +23,7 @@ class Pool:
     python: Path
     environ: Mapping[str, str]
     ahead: str | None = "paddle"  # imported by each worker as it starts; None once that has ended or hung one
+    import_seconds: float = IMPORT_SECONDS
     _workers: dict[Seat, Worker] = field(default_factory=dict)
     _locks: dict[Seat, threading.Lock] = field(default_factory=dict)
     _closed: bool = False
@@ -30,7 +31,9 @@ class Pool:
     def start(self, seat: Seat = None) -> None:
         """Start the worker of ``seat`` before it is needed."""
         if seat not in self._workers and not self._closed:
-            self._workers[seat] = start(self.python, self.environ, ahead=self.ahead)
+            self._workers[seat] = start(self.python, self.environ, ahead=self.ahead, import_seconds=self.import_seconds)
+            if self._closed:  # by another thread, in between
+                self._discard(seat)
 
     def call(
         self, seat: Seat, name: str, folders: Sequence[Path], arguments: Mapping[str, Any], deadline: float
@@ -48,11 +51,12 @@ class Pool:
         self, seat: Seat, name: str, folders: Sequence[Path], arguments: Mapping[str, Any], deadline: float
     ) -> Any:
         self.start(seat)
-        if self._closed:
-            raise WorkloadFailed("crash", f"{name}: the run is over", {})
+        worker = self._workers.get(seat)
+        if worker is None:
+            raise WorkloadBroken(f"{name}: the run is over", {})
         try:
-            return self._workers[seat].call(name, folders, arguments, deadline)
-        except WorkloadFailed:
+            return worker.call(name, folders, arguments, deadline)
+        except (WorkloadFailed, WorkloadBroken):
             self._discard(seat)  # CUDA errors stick
             raise
 

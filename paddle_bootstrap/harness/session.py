@@ -7,21 +7,28 @@ import io
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paddle_bootstrap.errors import UsageError
-from paddle_bootstrap.harness.devices import devices
+from paddle_bootstrap.harness.channel import WorkloadBroken
+from paddle_bootstrap.harness.devices import device_of, devices, family
 from paddle_bootstrap.harness.pool import Pool, Seat, begin
 from paddle_bootstrap.host.facts import HostFacts
 from paddle_bootstrap.lock.model import Build, Device, Wheel
 from paddle_bootstrap.results.model import CheckResult, Level
 
+if TYPE_CHECKING:
+    import pytest
+
+    from paddle_bootstrap.harness.plugin import Plugin
+
 HERE = Path(__file__).parent
-INTERRUPTED, USAGE_ERROR = 2, 4  # exit codes of pytest's
+ENDED, USAGE_ERROR = (0, 1, 5), 4  # exit codes of pytest's; 5: nothing was chosen
 TEXT = 8192  # characters kept of what pytest says
 
 
@@ -39,7 +46,7 @@ class Subject:
 
 @dataclass
 class Session:
-    """What the plugin and the fixtures share."""
+    """One folder of checks: what the plugin and the fixtures share."""
 
     subject: Subject
     facts: Callable[[], HostFacts]
@@ -47,27 +54,37 @@ class Session:
     preflight: bool
     pool: Pool | None
     on_result: Callable[[CheckResult], None]
+    folder: Path
+    meant: dict[str, set[int]] = field(default_factory=dict)  # a check -> the GPUs it was chosen for
     _under_way: dict[str, dict[int, Future[Any]]] = field(default_factory=dict)  # a call -> GPU index -> its answer
 
-    def calls(self, check: Path, item: str, used: set[Seat]) -> Callable[..., Any]:
-        """How ``item`` of the file ``check`` reaches workloads: a site's own first, then those that come with the tool.
+    def calls(self, item: pytest.Item, used: set[Seat]) -> Callable[..., Any]:
+        """How ``item`` reaches workloads: those beside it first, then its folder's, then those that come with the tool.
 
         The seats whose workers it uses are added to ``used``.
         """
-        folders = tuple(dict.fromkeys((check.parent / "workloads", built_in_checks() / "workloads")))
+        places = (item.path.parent, self.folder, built_in_checks())
+        folders = tuple(dict.fromkeys(place / "workloads" for place in places))
+        own = getattr(device_of(item), "index", None)
         made = 0
 
         def call(workload: str, device: int | str | None, deadline: float, arguments: Mapping[str, Any]) -> Any:
             nonlocal made
             made += 1
-            assert self.pool is not None, "there is no target yet: a check of the preflight cannot use `run`"
+            if self.pool is None:
+                raise WorkloadBroken(f"{workload}: there is no target yet, and so nothing to run it in", {})
             if not isinstance(device, int):
                 used.add(None)
                 placed = {"device": device, **arguments} if device else arguments
                 return self.pool.call(None, workload, folders, placed, deadline)
             used.add(self._seat(device))
-            key = json.dumps([str(check), item, made, workload, arguments], sort_keys=True, default=str)
-            return self._on_all(key, workload, folders, device, deadline, arguments)
+            if device != own:
+                return self._begin({device}, workload, folders, deadline, arguments)[device].result()
+            key = json.dumps([family(item), made, workload, arguments], sort_keys=True, default=str)
+            if device not in self._under_way.get(key, {}):  # the first GPU's item begins it on all at once
+                meant = self.meant.get(family(item), set()) | {device}
+                self._under_way[key] = self._begin(meant, workload, folders, deadline, arguments)
+            return self._under_way[key].pop(device).result()
 
         return call
 
@@ -76,30 +93,30 @@ class Session:
         first = next((device.index for device in devices(self.facts())), None)
         return None if index == first else index
 
-    def _on_all(
+    def _begin(
         self,
-        key: str,
+        indices: set[int],
         workload: str,
         folders: Sequence[Path],
-        index: int,
         deadline: float,
         arguments: Mapping[str, Any],
-    ) -> Any:
-        """The first GPU's item starts the call on all GPUs at once; the others' items find it under way."""
+    ) -> dict[int, Future[Any]]:
+        """Begin the call on each of these GPUs, in the worker of each."""
         assert self.pool is not None
-        if index not in self._under_way.get(key, {}):
-            self._under_way[key] = {
-                int(device.index): begin(
-                    self.pool.call,
-                    self._seat(int(device.index)),
-                    workload,
-                    folders,
-                    {"device": device.ordinal, **arguments},
-                    deadline,
-                )
-                for device in devices(self.facts())
-            }
-        return self._under_way[key].pop(index).result()
+        ordinals = {device.index: device.ordinal for device in devices(self.facts())}
+        if unknown := indices - ordinals.keys():
+            raise WorkloadBroken(f"{workload}: there is no GPU {min(unknown)} among {sorted(ordinals)}", {})
+        return {
+            index: begin(
+                self.pool.call,
+                self._seat(index),
+                workload,
+                folders,
+                {"device": ordinals[index], **arguments},
+                deadline,
+            )
+            for index in sorted(indices)
+        }
 
     def evidence(self, seats: set[Seat]) -> dict[str, str]:
         """What the workers of ``seats`` have written."""
@@ -147,72 +164,86 @@ def run_checks(
     """
     pool = None
     if subject.python is not None and not preflight:
-        pool = Pool(subject.python, environ)
+        pool = Pool(subject.python, dict(environ))
         pool.start()
-    session = Session(subject, facts, level, preflight, pool, on_result)
+    folders = dict.fromkeys((built_in_checks(), *(() if preflight else (folder.resolve() for folder in checks))))
+    results: list[CheckResult] = []
     try:
-        return tuple(_all(session, () if preflight else tuple(checks), keyword))
+        for folder in folders:
+            session = Session(subject, facts, level, preflight, pool, on_result, folder)
+            results += _in_folder(session, keyword)
     finally:
         if pool:
             pool.close()
+    return tuple(results)
 
 
-def _all(session: Session, sites: Sequence[Path], keyword: str | None) -> list[CheckResult]:
-    """A site whose conftest.py cannot be imported ends pytest before it starts; then it is left out, and said to be."""
-    results, code, said = _once(session, (built_in_checks(), *sites), keyword)
-    if code == INTERRUPTED:
+def _in_folder(session: Session, keyword: str | None) -> list[CheckResult]:
+    """Each folder gets a pytest of its own: what one site's conftest.py does reaches no other check."""
+    with _scrubbed():
+        from paddle_bootstrap.harness.plugin import Plugin
+
+        plugin = Plugin(session)
+        code, said = _pytest(plugin, keyword)
+    if type(plugin.ended_by) is KeyboardInterrupt:  # pytest has others of its own below it
         raise KeyboardInterrupt
-    if code == USAGE_ERROR:
-        broken = next((site for site in sites if str(site / "conftest.py") in said), None)
-        if broken is None:
-            raise UsageError(
-                f"-k {keyword!r} cannot be understood: {_last_line(said)}", hint="for example: -k 'host or cnn'"
-            )
-        others = [site for site in sites if site != broken]
-        return [*_all(session, others, keyword), _unreadable(broken, said)]
-    if code not in (0, 1, 5):
-        raise RuntimeError(f"pytest ended with code {code}: {said}")
-    return results
+    if "passed to '-k'" in said:
+        raise UsageError(
+            f"-k {keyword!r} cannot be understood: {_last_line(said)}", hint="for example: -k 'host or cnn'"
+        )
+    answered = {result.id for result in plugin.results}
+    lost = [found for found in plugin.collected if found not in answered]
+    if code not in ENDED or lost or plugin.ended_by:
+        plugin.add(_cut_short(session.folder, lost, said, early=code == USAGE_ERROR))
+    return plugin.results
+
+
+def _pytest(plugin: Plugin, keyword: str | None) -> tuple[int, str]:
+    """pytest's exit code and what it said, which is nothing unless something is wrong with the folder as a whole."""
+    import pytest
+
+    from paddle_bootstrap.harness.fixtures import Fixtures
+
+    folder = str(plugin.session.folder)
+    arguments = ["-c", str(HERE / "checks.ini"), "--rootdir", folder, "--confcutdir", folder]
+    arguments += ["--import-mode=importlib", "--disable-plugin-autoload", "-p", "no:cacheprovider", "-p", "no:terminal"]
+    arguments += ["--capture=sys", "--strict-markers", "--continue-on-collection-errors"]
+    arguments += ["-k", keyword] if keyword else []
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), _forgetting(plugin.session.folder):
+        try:
+            code = int(pytest.main([*arguments, folder], plugins=[plugin, Fixtures(plugin.session)]))
+        except (Exception, SystemExit, pytest.fail.Exception):  # noqa: BLE001 whatever a site's conftest.py does
+            return USAGE_ERROR, said.getvalue() + traceback.format_exc()
+    return code, said.getvalue()
 
 
 def _last_line(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return lines[-1].removeprefix("ERROR: ") if lines else "pytest did not say why"
+    return lines[-1].removeprefix("ERROR: ").removeprefix("E ").strip() if lines else "pytest did not say why"
 
 
-def _once(session: Session, folders: Sequence[Path], keyword: str | None) -> tuple[list[CheckResult], int, str]:
-    with _scrubbed():
-        import pytest
-
-        from paddle_bootstrap.harness.fixtures import Fixtures
-        from paddle_bootstrap.harness.plugin import Plugin
-
-        plugin = Plugin(session)
-        said = io.StringIO()
-        arguments = ["-c", str(HERE / "checks.ini"), "--rootdir", str(folders[0]), "--import-mode=importlib"]
-        arguments += ["--disable-plugin-autoload", "-p", "no:cacheprovider", "-p", "no:terminal", "--capture=sys"]
-        arguments += ["--strict-markers", "--continue-on-collection-errors", *(["-k", keyword] if keyword else [])]
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            code = pytest.main([*arguments, *map(str, folders)], plugins=[plugin, Fixtures(session)])
-    return plugin.results, int(code), said.getvalue()
-
-
-def _unreadable(site: Path, said: str) -> CheckResult:
+def _cut_short(folder: Path, lost: Sequence[str], said: str, *, early: bool) -> CheckResult:
+    """Checks that were not run are never silently left out."""
+    if early:
+        summary = f"{folder}/conftest.py cannot be used, and none of the checks beside it ran: {_last_line(said)}"
+    else:
+        summary = f"the run of {folder} ended early; without a result: {', '.join(lost) or 'unknown'}"
     return CheckResult(
-        id=f"{site.name}.conftest",
-        title=f"the checks in {site} can be read",
+        id=f"{folder.name}.conftest" if early else f"{folder.name}.all_checks_ran",
+        title=f"the checks in {folder} can be run",
         level="quick",
         outcome="error",
         cause="raised",
-        summary=f"{site}/conftest.py could not be imported; none of the checks beside it ran",
-        fix=f"mend {site}/conftest.py",
+        summary=summary,
+        fix=f"mend {folder}/conftest.py",
         evidence={"traceback": said[-TEXT:]},
     )
 
 
 @contextlib.contextmanager
 def _scrubbed() -> Iterator[None]:
-    """A host's own pytest settings do not reach us."""
+    """A host's own pytest settings do not reach us, and ours not whoever called."""
     kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PYTEST_")}
     writes = sys.dont_write_bytecode
     try:
@@ -220,3 +251,14 @@ def _scrubbed() -> Iterator[None]:
     finally:
         sys.dont_write_bytecode = writes
         os.environ.update(kept)
+
+
+@contextlib.contextmanager
+def _forgetting(folder: Path) -> Iterator[None]:
+    """Two sites may name their files alike: a module that was imported from ``folder`` is not found by the next."""
+    try:
+        yield
+    finally:
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None) or "").startswith(f"{folder}/"):
+                del sys.modules[name]

@@ -61,7 +61,12 @@ def load(name, folders):
             spec = importlib.util.spec_from_file_location("workloads." + name, path)
             module = importlib.util.module_from_spec(spec)
             sys.modules[spec.name] = module
-            spec.loader.exec_module(module)
+            try:
+                spec.loader.exec_module(module)
+            except SyntaxError as error:
+                if error.filename == path:
+                    raise Broken("%s: %s" % (path, error))
+                raise
             loaded[path] = module
             return module
     raise Broken("there is no workload %s.py in %s" % (name, " or ".join(folders)))
@@ -103,6 +108,8 @@ def answer(request):
 def main():
     requests = os.fdopen(int(sys.argv[1]), "r", encoding="utf-8")
     replies = os.fdopen(int(sys.argv[2]), "w", encoding="utf-8")
+    for pipe in (requests, replies):
+        os.set_inheritable(pipe.fileno(), False)  # a program that a workload starts shall not hold them open
     faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
     for line in requests:
         request = json.loads(line)
