@@ -48,6 +48,7 @@ def test_row(lock: Lock, python: str, found: frozenset[str], place: Path, test_s
     if python not in found:
         pytest.skip(f"Python {python} is not on this host, which has {', '.join(sorted(found))}")
     install(lock, python, place, test_store)
+    assert "nothing to do" in install(lock, python, place, test_store)
     trained = json.loads(
         ran([str(place / "bin" / "python"), "-I", "-B", "-c", TRAIN, str(ROOT / "checks/workloads")])[0]
     )
@@ -63,10 +64,10 @@ def test_row(lock: Lock, python: str, found: frozenset[str], place: Path, test_s
         assert (out.strip(), err) == (str(major * 1000 + minor * 100 + patch), "")
 
 
-def install(lock: Lock, python: str, place: Path, store: Path) -> None:
+def install(lock: Lock, python: str, place: Path, store: Path) -> str:
     command = [sys.executable, "-m", "paddle_bootstrap", "install", "--lock", str(lock.path), "--python", python]
     command += ["--env", str(place), "--store", str(store)]
-    ran([*command, *(["--cuda-runtime", "wheels"] if lock.build and lock.build.libraries else [])])
+    return ran([*command, *(["--cuda-runtime", "wheels"] if lock.build and lock.build.libraries else [])])[0]
 
 
 def ran(command: list[str]) -> tuple[str, str]:
