@@ -36,10 +36,10 @@ def found() -> frozenset[str]:
 @pytest.fixture
 def place(test_store: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     """Where the target goes: on the store's file system, so that files can be linked; several GB, so deleted at once."""
-    place = test_store.parent / "targets" / request.node.callspec.id
-    shutil.rmtree(place, ignore_errors=True)
-    yield place
-    shutil.rmtree(place, ignore_errors=True)
+    folder = test_store.parent / "targets" / request.node.callspec.id
+    shutil.rmtree(folder, ignore_errors=True)
+    yield folder / "env"
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize(("lock", "python"), ROWS, ids=[f"{lock.name}-{python}" for lock, python in ROWS])
