@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,22 +9,22 @@ from packaging.version import Version
 
 from paddle_bootstrap.harness import expect
 from paddle_bootstrap.host.facts import Unknown
+from paddle_bootstrap.toml import read
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-LIMITS = tomllib.loads(Path(__file__).with_name("limits.toml").read_text(encoding="utf-8"))
+LIMITS = read(Path(__file__).with_name("limits.toml"))
+PADDLES = LIMITS["packages"]["paddle"]
 KERNELS, SHARE = LIMITS["machine_code"]["libraries"], LIMITS["machine_code"]["share"]
 LIKELY = "the GPU is newer, or much older, than this build; its first kernel would fail with CUDA error 209"
-FIX = "install a build for this GPU: paddle-bootstrap plan --lock FILE; to rehearse without one: --device cpu"
+FIX = "take a lock whose build has code for this GPU: --lock FILE; to rehearse without a GPU: --device cpu"
 
 
 @pytest.mark.level("quick")
 @pytest.mark.requires("gpu")
 def check_build(host, lock, gpus):
-    """The lock's build has code for every GPU."""
+    """The lock's build has code for every GPU.
+
+    Fix: see the host checks; to rehearse without a GPU: --device cpu
+    """
     build = lock.build
     compiles = may_compile(host, build.toolkit_driver)
     lacking = {gpu: capability_of(gpu) for gpu in gpus}
@@ -33,8 +32,8 @@ def check_build(host, lock, gpus):
     expect(
         not lacking,
         f"no machine code for {names({joined(found) for found in lacking.values()})} in {build.package} {build.version}",
-        measured="; ".join(f"GPU {gpu.index}, {gpu.name}: {joined(found)}" for gpu, found in lacking.items()),
-        expected=f"GPUs that run {names(build.sass) or 'no machine code at all'}{told_of(build.ptx, compiles)}",
+        measured="; ".join(f"GPU {gpu.index}, {gpu.name}: sm_{joined(found)}" for gpu, found in lacking.items()),
+        expected=f"GPUs for its {names(build.sass)}{told_of(build.ptx, compiles)}",
         likely=LIKELY,
         fix=FIX,
     )
@@ -43,36 +42,49 @@ def check_build(host, lock, gpus):
 @pytest.mark.level("quick")
 @pytest.mark.requires("gpu")
 def check_machine_code(device, host, run):
-    """Paddle's libraries hold code for this GPU."""
+    """Paddle's libraries hold code for this GPU.
+
+    Fix: see the host checks and install.files
+    """
     told = run("fatbin.scan")
-    expect(told["package"], "no Paddle is installed in the target", fix="paddle-bootstrap install --env DIR")
+    expect(
+        told["package"],
+        "no Paddle is installed here",
+        measured="no folder paddle in site-packages",
+        expected="a GPU build",
+        fix="paddle-bootstrap install --env DIR",
+    )
     expect(
         told["libraries"],
         "this is a CPU build: Paddle's libraries hold no device code",
         measured="no .nv_fatbin section in paddle/libs or paddle/base",
         expected="a GPU build",
+        likely="paddlepaddle was installed over paddlepaddle-gpu, or in its place",
         fix="paddle-bootstrap install --device gpu --env DIR",
     )
     found = capability_of(device.gpu)
     for library, images in kernels(told["libraries"]).items():
         sass, ptx = held(images, "sass"), held(images, "ptx")
         compiles = bool(ptx) and serves(host, run("paddle_build.build")["cuda"])
-        if not runs_on(found, sass, ptx, compiles):
-            expect(
-                False,
-                f"no machine code for sm_{joined(found)} in {installed(run)} ({Path(library).name} has {names(sass)})",
-                measured=f"{library}: {counted(images)}",
-                expected=f"most kernels for compute capability {found[0]}.{found[1]} ({device.gpu.name})",
-                likely=LIKELY,
-                fix=FIX,
-            )
+        name = Path(library).name
+        expect(
+            runs_on(found, sass, ptx, compiles),
+            f"no machine code for sm_{joined(found)} in {installed(run)} ({name} has {names(sass)})",
+            measured=f"{library}: {counted(images)}",
+            expected=f"most kernels for sm_{joined(found)} ({device.gpu.name}){told_of(ptx, compiles)}",
+            likely=LIKELY,
+            fix=FIX,
+        )
 
 
 def capability_of(gpu):
     found = gpu.compute_capability
-    reason = getattr(found, "reason", None)
     expect(
-        not isinstance(found, Unknown), f"the compute capability of GPU {gpu.index} could not be read", measured=reason
+        not isinstance(found, Unknown),
+        f"the compute capability of GPU {gpu.index} could not be read",
+        measured=getattr(found, "reason", None),
+        expected="two numbers, as 8.0",
+        fix="nvidia-smi --query-gpu=name,compute_cap --format=csv",
     )
     return found
 
@@ -94,9 +106,9 @@ def may_compile(host, toolkit_driver):
 
 
 def serves(host, cuda):
-    """The same by CUDA version, where there is no lock to say which driver came with it."""
+    """The same by CUDA version, where there is no lock to say which driver came with it; a CPU build says 'False'."""
     found = host.driver.cuda_version
-    return isinstance(found, tuple) and found >= tuple(int(part) for part in cuda.split(".")[:2])
+    return isinstance(found, tuple) and cuda[:1].isdigit() and found >= tuple(map(int, cuda.split(".")[:2]))
 
 
 def kernels(libraries):
@@ -113,10 +125,7 @@ def held(images, kind):
 
 def installed(run):
     """``paddlepaddle-gpu 2.6.2``."""
-    found = run("distributions.found")
-    return (
-        " and ".join(f"{name} {found[name][0]}" for name in LIMITS["packages"]["paddle"] if name in found) or "paddle"
-    )
+    return " and ".join(f"{name} {version}" for name, version in run("distributions.beside", names=PADDLES)) or "paddle"
 
 
 def joined(capability):
@@ -125,18 +134,21 @@ def joined(capability):
 
 def names(capabilities):
     """sm_61, 70, 75."""
-    return ", ".join(map(str, sorted(capabilities))).join(["sm_" if capabilities else "", ""])
+    return f"sm_{', '.join(map(str, sorted(capabilities)))}" if capabilities else "no machine code"
 
 
 def told_of(ptx, compiles):
     if not ptx:
         return ""
-    return f", or PTX {names(ptx)}" if compiles else f"; its PTX {names(ptx)} cannot be compiled by this driver"
+    told = ", ".join(map(str, sorted(ptx)))
+    return f", or later than its PTX {told}" if compiles else f"; its PTX {told} cannot be compiled by this driver"
 
 
 def counted(images):
-    return ", ".join(
-        f"{kind.upper()} {number}: {count}"
+    """SASS 61: 665, SASS 70: 666, PTX 90: 7."""
+    counts = [
+        f"{kind.upper()} {number}: {images[kind][number]}"
         for kind in ("sass", "ptx")
-        for number, count in sorted(images[kind].items(), key=lambda item: int(item[0]))
-    )
+        for number in sorted(images[kind], key=int)
+    ]
+    return ", ".join(counts) or "no image"

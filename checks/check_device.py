@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from paddle_bootstrap.harness import expect
+from paddle_bootstrap.harness import expect, few
 from paddle_bootstrap.host.facts import Unknown
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from paddle_bootstrap.toml import read
 
 HERE = Path(__file__).parent
-CUDA_ERRORS = tomllib.loads((HERE / "cuda_errors.toml").read_text(encoding="utf-8"))
-TOLERANCE = tomllib.loads((HERE / "limits.toml").read_text(encoding="utf-8"))["cnn"]["tolerance"]
+CUDA_ERRORS = read(HERE / "cuda_errors.toml")
+TOLERANCE = read(HERE / "limits.toml")["cnn"]["tolerance"]
 INSUFFICIENT_DRIVER, NO_DEVICE = 35, 100
+DEFECT = "see architecture.machine_code; if that passes, have the GPU tested: dcgmi diag -r 3"
 CNN_SECONDS = 90  # the first context on many GPUs without persistence mode takes its time
 
 
 @pytest.mark.level("quick")
 @pytest.mark.requires("gpu")
 def check_cuda_driver(run):
-    """The CUDA driver initialises and lists GPUs."""
+    """The CUDA driver initialises and lists GPUs.
+
+    Fix: dmesg | grep -i -e xid -e nvrm; see host.driver_loaded
+    """
     told = run("cuda_driver.probe")
     expect(
         told["library"] is None,
@@ -33,7 +32,7 @@ def check_cuda_driver(run):
         measured=told["library"],
         expected="libcuda.so.1, from the NVIDIA driver",
         likely="no driver is installed, or the container was started without GPUs",
-        fix="install the NVIDIA driver; in a container: --gpus all",
+        fix="see host.driver_loaded; in a container: --gpus all, and NVIDIA_DRIVER_CAPABILITIES=compute,utility",
     )
     expect_success(told["init"], "cuInit", told["says"])
     cuda = run("paddle_build.build")["cuda"]
@@ -63,7 +62,10 @@ def expect_success(code, where, says=None):
 @pytest.mark.level("quick")
 @pytest.mark.requires("gpu")
 def check_gpus_visible(host, gpus, run, warn):
-    """CUDA sees the GPUs that the driver lists."""
+    """CUDA sees the GPUs that the driver lists.
+
+    Fix: see the host checks and device.cuda_driver
+    """
     seen = [gpu["uuid"] for gpu in run("cuda_driver.probe")["gpus"]]
     left_out = [gpu for gpu in host.gpus if gpu not in gpus]
     if left_out:
@@ -71,10 +73,23 @@ def check_gpus_visible(host, gpus, run, warn):
     sliced = [gpu for gpu in gpus if gpu.mig is True]
     if sliced:
         warn(f"MIG is on: a slice is used of {', '.join(map(told_of, sliced))}")
-        expect(seen, "CUDA sees no slice of a GPU", likely="no MIG instance was made", fix="nvidia-smi mig -lgi")
+        expect(
+            seen,
+            "CUDA sees no slice of a GPU",
+            measured="0 devices",
+            expected="one MIG instance at least",
+            likely="no MIG instance was made",
+            fix="nvidia-smi mig -lgi; as root: nvidia-smi mig -cgi 0 -C",
+        )
         return
     unread = [gpu.uuid.reason for gpu in gpus if isinstance(gpu.uuid, Unknown)]
-    expect(not unread, "the UUID of a GPU could not be read", measured="; ".join(unread), fix="nvidia-smi -L")
+    expect(
+        not unread,
+        "the UUID of a GPU could not be read",
+        measured="; ".join(unread),
+        expected="a UUID for each GPU",
+        fix="nvidia-smi -L",
+    )
     meant = [gpu.uuid for gpu in gpus]
     missing = [told_of(gpu) for gpu in gpus if gpu.uuid not in seen]
     expect(
@@ -85,17 +100,17 @@ def check_gpus_visible(host, gpus, run, warn):
         likely="the GPU does not answer CUDA; when none is seen, see device.cuda_driver",
         fix="dmesg | grep -i -e xid -e nvrm",
     )
-    extra = [str(uuid) for uuid in seen if uuid not in meant]
+    extra = [uuid or "one without a UUID" for uuid in seen if uuid not in meant]
     expect(
         not extra,
         f"CUDA sees GPUs that the driver does not list: {', '.join(extra)}",
         measured=f"{len(seen)} seen",
         expected=f"{len(meant)}: {', '.join(meant)}",
         likely="libcuda and libnvidia-ml are of different drivers",
-        fix="see host.driver_matches",
+        fix="see host.driver_matches; ldconfig -p | grep -e libcuda.so -e libnvidia-ml",
     )
     if seen != meant:
-        warn(f"CUDA counts the GPUs in another order than the driver: {', '.join(seen)}")
+        warn(f"CUDA counts the GPUs in another order than the driver, gpu0 is its first: {', '.join(seen)}")
 
 
 def told_of(gpu):
@@ -104,15 +119,25 @@ def told_of(gpu):
 
 @pytest.mark.level("quick")
 def check_cnn(device, run, warn):
-    """A small network trains here, with right values."""
+    """A small network trains here, with right values.
+
+    Fix: see the host checks and device.cuda_driver
+    """
     got = run("cnn.train", device=device.index, deadline=CNN_SECONDS)
     expect_usable(got, device)
-    expect(got["shape"] == [1, 10], "the output has the wrong shape", measured=got["shape"], expected="[1, 10]")
+    expect(
+        got["shape"] == [1, 10],
+        "the output has the wrong shape",
+        measured=got["shape"],
+        expected="[1, 10]",
+        likely="files of two Paddle versions are mixed",
+        fix="see install.files; to install again: paddle-bootstrap install --env DIR",
+    )
     elsewhere = {name: place for name, place in got["places"].items() if place != got["device"]}
     expect(
         not elsewhere,
         f"{len(elsewhere)} of {len(got['places'])} tensors are not on {got['device']}",
-        measured=", ".join(f"{name} on {place}" for name, place in elsewhere.items()),
+        measured=few(f"{name} on {place}" for name, place in elsewhere.items()),
         expected=f"all on {got['device']}",
         likely="Paddle fell back to the CPU",
         fix="see device.cuda_driver and install.build",
@@ -121,8 +146,8 @@ def check_cnn(device, run, warn):
         expect(
             got["memory"] >= got["parameter_bytes"],
             "the network does not lie in the GPU's memory",
-            measured=f"{got['memory']} bytes are allocated on {got['device']}",
-            expected=f"at least the {got['parameter_bytes']} bytes of its parameters",
+            measured=f"the memory in use on {got['device']} grew by {got['memory']} bytes",
+            expected=f"by at least the {got['parameter_bytes']} bytes of its parameters",
             likely="Paddle fell back to the CPU",
             fix="see device.cuda_driver",
         )
@@ -136,22 +161,39 @@ def expect_usable(got, device):
         "unusable" not in got,
         f"Paddle cannot use {device.label}",
         measured=got.get("unusable"),
-        fix="see device.cuda_driver",
+        expected=f"Paddle sees {device.label}",
+        likely="Paddle met a CUDA error when it was imported, and says so nowhere",
+        fix="see device.cuda_driver, device.gpus_visible and install.build",
     )
 
 
 def expect_right(got):
     """Values like NumPy's, finite, and a network that learns."""
-    wrong = {name: value for name, value in got["differences"].items() if not value <= TOLERANCE}
+    compared = {**got["differences"], **{f"step of {name}": value for name, value in got["steps"].items()}}
+    wrong = {name: value for name, value in compared.items() if not value <= TOLERANCE}
     expect(
         not wrong,
-        f"{len(wrong)} of {len(got['differences'])} results differ from the CPU's",
-        measured=", ".join(f"{name} by {value:.1e}" for name, value in wrong.items()),
+        f"{len(wrong)} of {len(compared)} results differ from NumPy's on the CPU",
+        measured=few(f"{name} by {value:.1e}" for name, value in wrong.items()),
         expected=f"within {TOLERANCE:g} of NumPy in float64, relative to the largest value",
         likely="code for another architecture, or a defective GPU",
-        fix="see architecture.machine_code; if that passes, have the GPU tested: dcgmi diag -r 3",
+        fix=DEFECT,
     )
     losses = ", ".join(f"{loss:.4f}" for loss in got["loss"])
-    expect(got["finite"], "a value is not finite after training", measured=f"loss {losses}", expected="finite numbers")
+    expect(
+        got["finite"],
+        "a value is not finite after training",
+        measured=f"loss {losses}",
+        expected="finite numbers",
+        likely="a defective device: the first step was right",
+        fix=DEFECT,
+    )
     falls = all(later < earlier for earlier, later in zip(got["loss"], got["loss"][1:], strict=False))
-    expect(falls, "the loss does not fall", measured=losses, expected="less after every step")
+    expect(
+        falls,
+        "the loss does not fall",
+        measured=losses,
+        expected="less after every step",
+        likely="a defective device: the first step was right",
+        fix=DEFECT,
+    )

@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 from pathlib import Path
 
 import pytest
 from packaging.version import Version
 
 from paddle_bootstrap.harness import expect
+from paddle_bootstrap.harness.devices import devices
 from paddle_bootstrap.host.facts import Unknown
+from paddle_bootstrap.toml import read
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-LIMITS = tomllib.loads(Path(__file__).with_name("limits.toml").read_text(encoding="utf-8"))
+LIMITS = read(Path(__file__).with_name("limits.toml"))
 GIGA = 1e9
 LIBRARY_MISMATCH = 18  # NVML's return code
 ABSENT = os.strerror(errno.ENOENT)
 WAYS_ON = "to rehearse without a GPU: paddle-bootstrap up --device cpu; to build an image: paddle-bootstrap install"
 SEE_DRIVER = "see host.driver_loaded"
+XID = "dmesg | grep -i -e xid -e nvrm"
+LIBRARIES = "ldd --version; Debian: apt-get install libstdc++6; a host without glibc cannot run Paddle's wheels"
 
 
-def known(value, what, *, likely=None, fix=None):
+def known(value, what, *, fix):
     """``value``; the check fails, saying why, when it could not be read."""
     reason = getattr(value, "reason", None)
-    expect(not isinstance(value, Unknown), f"{what} could not be read", measured=reason, likely=likely, fix=fix)
+    expect(not isinstance(value, Unknown), f"{what} could not be read", measured=reason, fix=fix)
     return value
 
 
@@ -45,21 +43,27 @@ def named(values):
 @pytest.mark.requires("gpu")
 def check_driver_loaded(host):
     """Kernel module, library and nodes are there."""
-    parts = {"kernel module": host.driver.kernel_module, "library": host.driver.library}
-    missing = {name: value.reason for name, value in parts.items() if isinstance(value, Unknown)}
-    if all(node.problem == ABSENT for node in host.device_nodes):
-        missing["device nodes"] = "there is no /dev/nvidia*"
-    whole = len(missing) > len(parts)
+    nodes = Unknown("there is no /dev/nvidia*") if no_nodes(host) else host.device_nodes
+    parts = {"kernel module": host.driver.kernel_module, "library": host.driver.library, "device nodes": nodes}
+    if host.pynvml_problem:
+        del parts["library"]  # it was not asked; host.nvml_bindings says so
+    lacking = {name: value.reason for name, value in parts.items() if isinstance(value, Unknown)}
+    none = len(lacking) == len(parts)
     expect(
-        not missing,
+        not lacking,
         "the NVIDIA driver is missing"
-        if whole
-        else f"the NVIDIA driver is not complete: {' and '.join(missing)} missing",
-        measured="; ".join(f"{name}: {reason}" for name, reason in missing.items()),
+        if none
+        else f"the NVIDIA driver is not whole: no usable {' and '.join(lacking)}",
+        measured="; ".join(f"{name}: {reason}" for name, reason in lacking.items()),
         expected="a loaded kernel module, its library and its device nodes",
-        likely="no driver is installed" if whole else "half installed, or a container that was given a part of it",
-        fix=f"as root: apt-get install nvidia-driver, then reboot; in a container: --gpus all; {WAYS_ON}",
+        likely="no driver is installed" if none else "half installed, or a container that was given a part of it",
+        fix="install the NVIDIA driver (Debian: apt-get install nvidia-driver) and reboot; in a container: --gpus all; "
+        + WAYS_ON,
     )
+
+
+def no_nodes(host):
+    return all(node.problem == ABSENT for node in host.device_nodes)
 
 
 @pytest.mark.level("quick")
@@ -67,16 +71,22 @@ def check_driver_loaded(host):
 def check_driver_matches(host):
     """Library and kernel module are of one version."""
     module, library = host.driver.kernel_module, host.driver.library
-    both = isinstance(module, str) and isinstance(library, str)
+    lacking = [name for name, value in (("kernel module", module), ("library", library)) if isinstance(value, Unknown)]
     expect(
-        host.driver.nvml_code != LIBRARY_MISMATCH and not (both and module != library),
+        host.driver.nvml_code != LIBRARY_MISMATCH and (lacking or module == library),
         "the driver's library and kernel module are of different versions",
         measured=f"kernel module {text(module)}, library {text(library)}",
         expected="equal versions",
         likely="the driver package was updated while the old kernel module was loaded",
         fix="reboot, or: rmmod nvidia_uvm nvidia_drm nvidia_modeset nvidia && modprobe nvidia",
     )
-    expect(both, "there are no two versions to compare", fix=SEE_DRIVER)
+    expect(
+        not lacking,
+        "there are no two versions to compare",
+        measured="no version of the " + " and of the ".join(lacking),
+        expected="two equal versions",
+        fix=SEE_DRIVER,
+    )
 
 
 @pytest.mark.level("quick")
@@ -85,7 +95,13 @@ def check_driver_new_enough(host, lock, warn):
     """The driver is new enough for the build."""
     build = lock.build
     version = host.driver.kernel_module
-    expect(isinstance(version, str), "the driver's version is not known", fix=SEE_DRIVER)
+    expect(
+        isinstance(version, str),
+        "the driver's version is not known",
+        measured="no kernel module is loaded",
+        expected=f"{build.min_driver} or newer",
+        fix=SEE_DRIVER,
+    )
     if build.min_driver:
         expect(
             Version(version) >= Version(build.min_driver),
@@ -103,21 +119,28 @@ def check_driver_new_enough(host, lock, warn):
 @pytest.mark.requires("gpu")
 def check_gpus_on_bus(host, warn):
     """The driver lists every GPU on the PCI bus."""
-    bus = set(known(host.pci_gpus, "the PCI bus"))
-    expect(bus, "there is no NVIDIA GPU on the PCI bus", fix=f"as root: lspci -d 10de: shows what is there; {WAYS_ON}")
+    bus = set(known(host.pci_gpus, "the PCI bus", fix="ls /sys/bus/pci/devices; in a container: mount /sys"))
+    expect(
+        bus,
+        "there is no NVIDIA GPU on the PCI bus",
+        measured="no display controller of NVIDIA's in /sys/bus/pci/devices",
+        expected="at least one",
+        likely="no GPU is built in or passed through to this virtual machine, or it fell off the bus",
+        fix=f"lspci -d 10de: shows what is there; {WAYS_ON}",
+    )
     gpus = known(host.gpus, f"what the driver lists of the GPUs on the PCI bus ({named(bus)})", fix=SEE_DRIVER)
-    listed = {known(gpu.pci_address, f"the PCI address of GPU {gpu.index}") for gpu in gpus}
+    listed = {known(gpu.pci_address, f"the PCI address of GPU {gpu.index}", fix=XID) for gpu in gpus}
     lost, unseen = bus - listed, listed - bus
-    if lost and given_a_part(host):
-        warn(f"the {host.container} container was given {len(listed)} of {len(bus)} GPUs; not {named(lost)}")
+    if lost and (who := giver(host)):
+        warn(f"{who} {len(listed)} of {len(bus)} GPUs, not {named(lost)}")
         lost = set()
     expect(
         not lost,
         f"{len(lost)} of {len(bus)} GPUs on the PCI bus are not listed by the driver: {named(lost)}",
         measured=f"{len(listed)} listed: {named(listed)}",
         expected=f"{len(bus)}: {named(bus)}",
-        likely="the GPU has fallen off the bus or did not initialise",
-        fix="dmesg | grep -i -e xid -e nvrm; power-cycle the host when the GPU stays away",
+        likely="the GPU has fallen off the bus or did not initialise, or another driver (vfio-pci) holds it",
+        fix=f"lspci -k -d 10de:; {XID}; power-cycle the host when the GPU stays away",
     )
     expect(
         not unseen,
@@ -125,13 +148,22 @@ def check_gpus_on_bus(host, warn):
         measured=f"on the bus: {named(bus)}",
         expected=f"{len(listed)}: {named(listed)}",
         likely="/sys is not the host's",
-        fix="lspci -d 10de:",
+        fix="lspci -d 10de:; ls /sys/bus/pci/devices",
     )
 
 
-def given_a_part(host):
-    """A container has nodes of just the GPUs that it was given; with a node for a lost one, the loss was not meant."""
-    return isinstance(host.container, str) and 0 < gpu_nodes(host) <= len(host.gpus)
+def giver(host):
+    """What gave this process a part of the host's GPUs on purpose; None: nothing did, so the rest is lost.
+
+    A container has nodes of just the GPUs that it was given: with a node for a lost one, the loss was not meant. A
+    scheduler names in CUDA_VISIBLE_DEVICES what its control group lets through: each entry must then be there.
+    """
+    if isinstance(host.container, str) and 0 < gpu_nodes(host) <= len(host.gpus):
+        return f"the {host.container} container was given"
+    asked = (host.visible_devices or "").split(",")
+    if host.visible_devices and len(devices(host)) == len(asked):
+        return f"CUDA_VISIBLE_DEVICES={host.visible_devices} is set, and the driver lists"
+    return None
 
 
 def gpu_nodes(host):
@@ -143,7 +175,13 @@ def gpu_nodes(host):
 def check_device_nodes(host, warn):
     """This user can open /dev/nvidia* of every GPU."""
     problems = {node.path: node.problem for node in host.device_nodes if node.problem}
-    expect(set(problems.values()) != {ABSENT} or gpu_nodes(host), "there is no /dev/nvidia*", fix=SEE_DRIVER)
+    expect(
+        not no_nodes(host),
+        "there is no /dev/nvidia*",
+        measured=named(node.path for node in host.device_nodes if not node.problem),
+        expected="/dev/nvidiactl, and /dev/nvidiaN for each GPU",
+        fix=SEE_DRIVER,
+    )
     if problems.get("/dev/nvidia-uvm") == ABSENT:  # made at the first use of CUDA, by the setuid nvidia-modprobe
         del problems["/dev/nvidia-uvm"]
         warn("/dev/nvidia-uvm is not there yet; device.cuda_driver shows whether CUDA can make it")
@@ -176,16 +214,15 @@ def check_nvml_bindings(host):
         measured=host.pynvml_problem,
         expected="nvidia-ml-py, as this tool's own dependency",
         likely="the tool was installed into an environment that has a distribution called pynvml",
-        fix="give the tool an environment of its own: uv tool install paddle-bootstrap",
+        fix="run the command above, or give the tool an environment of its own: in a checkout, uv tool install .",
     )
 
 
 @pytest.mark.level("quick")
 def check_disk(host):
     """The target's file system has room left."""
-    found = host.filesystem("target")
-    expect(found, "the target's file system was not read")
-    free, least = known(found.free_bytes, f"the free space of {found.path}"), LIMITS["disk"]["free_bytes"]
+    found, least = host.filesystem("target"), LIMITS["disk"]["free_bytes"]
+    free = known(found.free_bytes, f"the free space of {found.path}", fix=f"df -h {found.path}")
     expect(
         free >= least,
         f"{free / GIGA:.2f} GB are free at {found.path}",
@@ -200,7 +237,6 @@ def check_disk(host):
 def check_shared_memory(host, warn):
     """/dev/shm has room for data loader workers."""  # noqa: S108 a sentence
     found = host.filesystem("shm")
-    expect(found, "shared memory was not read")
     size = known(found.total_bytes, f"the size of {found.path}", fix="mount -t tmpfs tmpfs /dev/shm")
     least = LIMITS["shared_memory"]["bytes"]
     if size < least and not host.gpus:
@@ -212,14 +248,14 @@ def check_shared_memory(host, warn):
         measured=f"{size} bytes",
         expected=f"at least {least / GIGA:.1f} GB; with less, data loader workers die of SIGBUS",
         likely="a container with docker's default of 64 MB" if host.container else "a small tmpfs in /etc/fstab",
-        fix="docker run --shm-size=8g ...; on a host: mount -o remount,size=8g /dev/shm",
+        fix="docker run --shm-size=8g; Kubernetes: an emptyDir of medium Memory; a host: mount -o remount,size=8g /dev/shm",
     )
 
 
 @pytest.mark.level("quick")
 def check_cpu(host, lock):
     """The processor has the build's instructions."""
-    flags = known(host.cpu_flags, "the processor's flags")
+    flags = known(host.cpu_flags, "the processor's flags", fix="grep -m1 flags /proc/cpuinfo")
     missing = [flag for flag in lock.build.cpu_flags if flag not in flags]
     expect(
         not missing,
@@ -238,7 +274,7 @@ def check_glibc(host, lock):
     for name, found, least in pairs:
         if least:
             expect(
-                Version(known(found, f"the version of {name}")) >= Version(least),
+                Version(known(found, f"the version of {name}", fix=LIBRARIES)) >= Version(least),
                 f"{name} {found} is too old for {lock.build.package} {lock.build.version}",
                 measured=found,
                 expected=f"{least} or newer",

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from paddle_bootstrap.harness import expect
+from paddle_bootstrap.harness import expect, few
+from paddle_bootstrap.toml import read
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-LIMITS = tomllib.loads(Path(__file__).with_name("limits.toml").read_text(encoding="utf-8"))
+PADDLES = read(Path(__file__).with_name("limits.toml"))["packages"]["paddle"]
 AGAIN = "install again: paddle-bootstrap install --env DIR"
-SHOWN = 3  # items named in a message; the rest are counted
-
-
-def few(items):
-    items = list(items)
-    return "; ".join(items[:SHOWN]) + (f"; and {len(items) - SHOWN} more" if len(items) > SHOWN else "")
 
 
 @pytest.mark.level("quick")
 def check_packages(lock, run):
-    """Names and versions are those of the lock."""
+    """Names and versions are those of the lock.
+
+    Fix: install again: paddle-bootstrap install --env DIR
+    """
     found = run("distributions.found")
     wrong = {wheel.name: wheel.version for wheel in lock.wheels if found.get(wheel.name) != [wheel.version]}
-    expect(lock.wheels, "the lock names no package", fix=AGAIN)
+    expect(
+        lock.wheels, "the lock names no package", measured="none", expected="Paddle and what it depends on", fix=AGAIN
+    )
     expect(
         not wrong,
         f"{len(wrong)} of {len(lock.wheels)} packages are not the lock's: {few(wrong)}",
@@ -42,16 +36,19 @@ def check_packages(lock, run):
 
 @pytest.mark.level("quick")
 def check_files(lock, run):
-    """Every installed file has its recorded size."""
+    """Every installed file has its recorded size.
+
+    Fix: install again: paddle-bootstrap install --env DIR
+    """
     told = run("distributions.changed", names=[wheel.name for wheel in lock.wheels])
     expect(
         not told["unrecorded"],
-        f"{len(told['unrecorded'])} packages have no RECORD of their files",
+        f"{len(told['unrecorded'])} packages have no record of their files",
         measured=few(told["unrecorded"]),
-        expected="a RECORD for each",
+        expected="a RECORD that lists files, for each",
+        likely="a package was removed by hand, or the disk was full",
         fix=AGAIN,
     )
-    expect(told["files"], "no file is recorded", fix=AGAIN)
     expect(
         not told["changed"],
         f"{len(told['changed'])} of {told['files']} files are missing or changed",
@@ -64,10 +61,19 @@ def check_files(lock, run):
 
 @pytest.mark.level("quick")
 def check_single_paddle(run):
-    """One Paddle is installed, once."""
-    found = run("distributions.found")
-    paddles = [(name, version) for name in LIMITS["packages"]["paddle"] for version in found.get(name, ())]
-    expect(paddles, "no Paddle is installed here", fix="paddle-bootstrap install --env DIR")
+    """One Paddle is installed, once.
+
+    Fix: install again: paddle-bootstrap install --env DIR
+    """
+    paddles = run("distributions.beside", names=PADDLES)
+    expect(
+        paddles,
+        "no Paddle is installed here",
+        measured=f"none of {few(PADDLES)}",
+        expected="one of them",
+        likely="it was removed, or another environment was meant: --env DIR",
+        fix="paddle-bootstrap install --env DIR",
+    )
     expect(
         len(paddles) == 1,
         "two Paddles overwrite each other's files",
@@ -80,7 +86,10 @@ def check_single_paddle(run):
 
 @pytest.mark.level("quick")
 def check_build(lock, run):
-    """Paddle imports and is the lock's build."""
+    """Paddle imports and is the lock's build.
+
+    Fix: install again: paddle-bootstrap install --env DIR
+    """
     build, told = lock.build, run("paddle_build.build")
     wanted = {"version": build.version, "compiled_with_cuda": build.device == "gpu"}
     if build.device == "gpu":

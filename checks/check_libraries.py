@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from paddle_bootstrap.harness import expect
+from paddle_bootstrap.harness import expect, few
+from paddle_bootstrap.toml import read
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-HERE = Path(__file__).parent
-FAMILIES = tomllib.loads((HERE / "limits.toml").read_text(encoding="utf-8"))["cuda_libraries"]["families"]
+FAMILIES = read(Path(__file__).with_name("limits.toml"))["cuda_libraries"]["families"]
 AGAIN = "install again: paddle-bootstrap install --env DIR"
 WITHOUT = "env -u LD_LIBRARY_PATH paddle-bootstrap verify --env DIR"
-SHOWN = 3  # items named in a message; the rest are counted
-
-
-def few(items):
-    items = list(items)
-    return "; ".join(items[:SHOWN]) + (f"; and {len(items) - SHOWN} more" if len(items) > SHOWN else "")
 
 
 @pytest.mark.level("quick")
 @pytest.mark.requires("gpu")
 def check_origin(lock, run):
-    """CUDA libraries come from where they should."""
+    """CUDA libraries come from where they should.
+
+    Fix: install again: paddle-bootstrap install --env DIR
+    """
+    would = run("libraries.found", names=names_of(lock))
+    expect_at_home(would["files"].values(), would["site_packages"], lock)  # first: a foreign cuDNN aborts the process
     run("paddle_build.build")  # Paddle opens what it opens at import
-    would, did = run("libraries.found", names=names_of(lock)), run("libraries.mapped", families=FAMILIES)
-    homes = [did["site_packages"], *recorded_folders(lock)]
-    paths = {*did["files"], *filter(None, would["files"].values())}
-    foreign = sorted(path for path in paths if not any(Path(path).is_relative_to(home) for home in homes))
+    did = run("libraries.mapped", families=FAMILIES)
+    expect_at_home(did["files"], did["site_packages"], lock)
+
+
+def expect_at_home(paths, site_packages, lock):
+    homes = homes_of(lock, Path(site_packages))
+    foreign = sorted({path for path in paths if path and not any(Path(path).is_relative_to(home) for home in homes)})
     expect(
         not foreign,
         f"{len(foreign)} CUDA libraries come from elsewhere: {few(foreign)}",
@@ -48,10 +44,20 @@ def check_origin(lock, run):
 @pytest.mark.level("quick")
 @pytest.mark.requires("gpu")
 def check_load(lock, run):
-    """Every CUDA library that is needed loads."""
+    """Every CUDA library that is needed loads.
+
+    Fix: install again: paddle-bootstrap install --env DIR
+    """
+    lacking = sorted(set(needs_of(lock)) - set(names_of(lock)))
+    expect(
+        not lacking,
+        f"{len(lacking)} CUDA libraries are neither linked nor recorded: {few(lacking)}",
+        measured=f"the receipt has {few(names_of(lock)) or 'none'}",
+        expected=few(needs_of(lock)),
+        likely="the installation was made by an older lock",
+        fix=AGAIN,
+    )
     files = files_of(lock, run)
-    needs = sorted(lock.build.libraries.needs) if lock.build.libraries else []
-    expect(files or not needs, "no CUDA library is linked or recorded", measured="none", expected=few(needs), fix=AGAIN)
     problems = run("libraries.load", files=files)
     expect(
         not problems,
@@ -66,21 +72,24 @@ def check_load(lock, run):
 @pytest.mark.level("quick")
 @pytest.mark.requires("gpu")
 def check_cudnn(lock, run):
-    """Paddle finds the expected cuDNN."""
-    build, found = lock.build, run("paddle_build.build")["cudnn_runtime"]
-    built, shipped = number_of(build.cudnn_built), number_of(build.cudnn_runtime)
-    fits, wanted = found == shipped, f"{shipped} ({build.cudnn_runtime})"
-    if runtime_of(lock) == "system":
-        fits, wanted = (
-            built <= (found or 0) < next_major(built),
-            f"{built} ({build.cudnn_built}) or newer of that major",
-        )
+    """Paddle finds the expected cuDNN.
+
+    Fix: install again: paddle-bootstrap install --env DIR
+    """
+    build, found = lock.build, run("paddle_build.cudnn")
+    built = number_of(build.cudnn_built)
+    fits, wanted = built <= (found or 0) < next_major(built), f"{built} or newer of that major"
+    if runtime_of(lock) != "system" and build.cudnn_runtime:
+        wanted = number_of(build.cudnn_runtime)
+        fits = found == wanted
     expect(
         fits,
-        f"Paddle finds cuDNN {found}, not {shipped}" if found else "Paddle finds no cuDNN",
+        f"Paddle finds cuDNN {found}, not {wanted}" if found else "Paddle finds no cuDNN",
         measured=f"get_cudnn_version() says {found}",
         expected=wanted,
-        likely="LD_LIBRARY_PATH names a folder with another cuDNN: it comes before Paddle's own" if found else None,
+        likely="LD_LIBRARY_PATH names a folder with another cuDNN: it comes before Paddle's own"
+        if found
+        else "its links or NVIDIA's package were removed: see libraries.load",
         fix=WITHOUT if found else AGAIN,
     )
 
@@ -90,10 +99,15 @@ def runtime_of(lock):
     return lock.receipt["cuda_runtime"] if lock.receipt else "wheels"
 
 
+def needs_of(lock):
+    """What the build itself asks the loader for."""
+    return sorted(lock.build.libraries.needs) if lock.build.libraries else []
+
+
 def names_of(lock):
     """What Paddle, and the libraries among themselves, ask the loader for."""
     if lock.receipt is None:
-        return sorted(lock.build.libraries.needs) if lock.build.libraries else []
+        return needs_of(lock)
     return sorted({*lock.receipt["libraries"], *(Path(link).name for link in lock.receipt["links"])})
 
 
@@ -104,10 +118,15 @@ def files_of(lock, run):
     return [path or name for name, path in run("libraries.found", names=names_of(lock))["files"].items()]
 
 
-def recorded_folders(lock):
-    """Where the system's CUDA libraries are, when those are used: their parts lie beside them."""
-    recorded = lock.receipt["libraries"].values() if lock.receipt else ()
-    return sorted({str(Path(path).resolve().parent) for path in recorded})
+def homes_of(lock, site_packages):
+    """Paddle's own folder, and NVIDIA's wheels or, when the system's libraries are used, where those were found.
+
+    Their parts lie beside them.
+    """
+    if runtime_of(lock) != "system":
+        return [site_packages / "paddle", site_packages / "nvidia"]
+    recorded = {Path(path).resolve().parent for path in lock.receipt["libraries"].values()}
+    return [site_packages / "paddle", *sorted(recorded)]
 
 
 def number_of(version):

@@ -114,15 +114,51 @@ class Network:
         output = self.rest(hidden)
         return {"convolution": hidden, "output": output, "loss": self.loss_of(output, self.label)}
 
-    def gradients(self):
-        return {name + ".grad": parameter.grad for name, parameter in self.parameters.items()}
+    def values(self):
+        """The parameters, copied."""
+        return {name: parameter.numpy().copy() for name, parameter in self.parameters.items()}
+
+    def first_step(self, optimizer):
+        """Forward, backward, optimizer: the output's shape, where each tensor is, and the differences from NumPy's values."""
+        before, tensors = self.values(), self.forward()
+        tensors["loss"].backward()
+        tensors.update({name + ".grad": parameter.grad for name, parameter in self.parameters.items()})
+        places = {name: place_of(tensor) for name, tensor in dict(self.parameters, input=self.image, **tensors).items()}
+        got = {name: tensor.numpy() for name, tensor in tensors.items()}
+        expected = reference(got["convolution"][0].astype("float64"))
+        optimizer.step()
+        optimizer.clear_grad()
+        return {
+            "shape": list(tensors["output"].shape),
+            "places": places,
+            "differences": {name: difference(value, expected[name]) for name, value in got.items()},
+            "steps": {name: difference(step, expected[name + ".grad"]) for name, step in self.moved(before).items()},
+            "loss": [scalar(tensors["loss"])],
+        }
+
+    def moved(self, before):
+        """What a step of SGD took from each parameter, by its rate: that is the gradient again, to three digits or so."""
+        now = self.values()
+        return {name: (before[name].astype("float64") - now[name]) / RATE for name in now}
+
+
+def scalar(tensor):
+    return float(tensor.numpy().reshape(-1)[0])
+
+
+def memory_on(device):
+    """Bytes that Paddle holds on a GPU."""
+    import paddle
+
+    return 0 if device == "cpu" else int(paddle.device.cuda.memory_allocated(device))
 
 
 def train(device):
     """Train STEPS steps on ``device`` ("cpu" or a CUDA ordinal) and say what came of it.
 
     {"unusable": reason} or {"device": where it should be, "shape": of the output, "places": {tensor: where it is},
-    "memory": bytes held there, "parameter_bytes", "differences": {tensor: relative}, "loss": [STEPS + 1], "finite"}
+    "memory": bytes taken there, "parameter_bytes", "differences": {tensor: relative}, "steps": {parameter: relative},
+    "loss": [STEPS + 1], "finite"}
     """
     import paddle
 
@@ -131,28 +167,18 @@ def train(device):
         return {"unusable": reason}
     wanted = "cpu" if device == "cpu" else "gpu:%d" % device
     paddle.set_device(wanted)
+    before = memory_on(device)
     network = Network()
     optimizer = paddle.optimizer.SGD(RATE, parameters=list(network.parameters.values()))
-    first = network.forward()
-    first["loss"].backward()
-    first.update(network.gradients())
-    told = {"device": wanted, "shape": list(first["output"].shape)}
-    told["places"] = {
-        name: place_of(tensor) for name, tensor in dict(network.parameters, input=network.image, **first).items()
-    }
-    values = {name: tensor.numpy() for name, tensor in first.items()}
-    expected = reference(values["convolution"][0].astype("float64"))
-    told["differences"] = {name: difference(value, expected[name]) for name, value in values.items()}
-    losses = [values["loss"]]
+    told = dict(network.first_step(optimizer), device=wanted)
     for _ in range(STEPS):
-        optimizer.step()
-        optimizer.clear_grad()
         loss = network.forward()["loss"]
         loss.backward()
-        losses.append(loss.numpy())
-    told["loss"] = [float(loss.reshape(-1)[0]) for loss in losses]
-    trained = [parameter.numpy() for parameter in network.parameters.values()]
+        told["loss"].append(scalar(loss))
+        optimizer.step()
+        optimizer.clear_grad()
+    trained = list(network.values().values())
     told["finite"] = bool(np.isfinite(told["loss"]).all() and all(np.isfinite(value).all() for value in trained))
     told["parameter_bytes"] = sum(value.nbytes for value in trained)
-    told["memory"] = 0 if device == "cpu" else int(paddle.device.cuda.memory_allocated(device))
+    told["memory"] = memory_on(device) - before
     return told

@@ -1,29 +1,42 @@
 """Machine code in Paddle's libraries: which compute capabilities have SASS or PTX in `.nv_fatbin`. Reads files only."""
 
 import glob
+import importlib.machinery
 import mmap
 import os
 import struct
-import sysconfig
 
 MAGIC = struct.pack("<I", 0xBA55ED50)
 KINDS = {1: "ptx", 2: "sass"}
 NOBITS = 8  # a section that takes no room in the file
+NAME = 64  # bytes of a section's name that are looked at
 
 
 def scan():
     """Every library of Paddle that has the section: {"package": folder or None, "libraries": {path: images}}.
 
-    images: {"sass": {"80": how many}, "ptx": {...}}. Links are NVIDIA's libraries, not Paddle's.
+    images: {"sass": {"80": how many}, "ptx": {...}}. Links are NVIDIA's libraries, not Paddle's. Raises ValueError for a
+    library that was cut short.
     """
-    folder = os.path.join(sysconfig.get_paths()["platlib"], "paddle")
-    libraries = {}
+    folder, libraries = package(), {}
+    if folder is None:
+        return {"package": None, "libraries": {}}
     for pattern in ("libs/*.so*", "base/*.so", "fluid/*.so"):
         for path in sorted(glob.glob(os.path.join(glob.escape(folder), pattern))):
-            images = None if os.path.islink(path) else read(path)
+            name = os.path.relpath(path, folder)
+            try:
+                images = None if os.path.islink(path) else read(path)
+            except struct.error as error:
+                raise ValueError("paddle/%s is not a whole ELF file: %s" % (name, error)) from error
             if images is not None:
-                libraries[os.path.relpath(path, folder)] = images
-    return {"package": folder if os.path.isdir(folder) else None, "libraries": libraries}
+                libraries[name] = images
+    return {"package": folder, "libraries": libraries}
+
+
+def package():
+    """Paddle's folder, found as an import finds it but without one; None when there is none."""
+    spec = importlib.machinery.PathFinder.find_spec("paddle")
+    return os.path.dirname(spec.origin) if spec and spec.origin else None
 
 
 def read(path):
@@ -60,7 +73,7 @@ def sections(data):
         entry = header(index)
         if entry[1] != NOBITS:
             start = strings + entry[0]
-            yield data[start : data.find(b"\0", start)], entry[4], entry[5]
+            yield data[start : start + NAME].partition(b"\0")[0], entry[4], entry[5]
 
 
 def count(data, at, end, found):

@@ -1,22 +1,28 @@
 """CUDA libraries: which file Paddle's loader would take, whether it loads, and which ones this process has mapped."""
 
 import ctypes
+import importlib.machinery
 import os
 import sys
 import sysconfig
 
 
 def packages():
-    """The real path of the target's site-packages."""
-    return os.path.realpath(sysconfig.get_paths()["platlib"])
+    """The real path of the site-packages that Paddle is imported from, or would be."""
+    spec = importlib.machinery.PathFinder.find_spec("paddle")
+    found = os.path.dirname(os.path.dirname(spec.origin)) if spec and spec.origin else sysconfig.get_paths()["platlib"]
+    return os.path.realpath(found)
 
 
 def load(files):
-    """Open each of ``files`` (below the target, or absolute): {file: why it does not load} of those that fail."""
+    """Open each of ``files`` (below the target, absolute, or a bare name that the loader finds).
+
+    {file: why it does not load} of those that fail.
+    """
     problems = {}
     for file in files:
         try:
-            ctypes.CDLL(os.path.join(sys.prefix, file))
+            ctypes.CDLL(os.path.join(sys.prefix, file) if "/" in file else file)
         except OSError as error:
             problems[file] = str(error)
     return problems

@@ -2,17 +2,19 @@
 
 
 def build():
-    """Version, whether compiled with CUDA, the CUDA and cuDNN it was built with, and the cuDNN it finds now.
-
-    ``version.cuda()`` is the string 'False' in a CPU build. ``cudnn_runtime`` is None when Paddle finds no cuDNN.
-    """
+    """Version, whether compiled with CUDA, and the CUDA and cuDNN it was built with: the string 'False' in a CPU build."""
     import paddle
 
-    compiled = bool(paddle.is_compiled_with_cuda())
     return {
         "version": paddle.__version__,
-        "compiled_with_cuda": compiled,
+        "compiled_with_cuda": bool(paddle.is_compiled_with_cuda()),
         "cuda": str(paddle.version.cuda()),
         "cudnn": str(paddle.version.cudnn()),
-        "cudnn_runtime": paddle.device.get_cudnn_version() if compiled else None,
     }
+
+
+def cudnn():
+    """The cuDNN that Paddle finds now, as a number; None when it finds none. The wrong one can abort the process."""
+    import paddle
+
+    return paddle.device.get_cudnn_version() if paddle.is_compiled_with_cuda() else None
