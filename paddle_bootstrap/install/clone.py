@@ -72,12 +72,11 @@ def _link(source: str, destination: Path) -> None:
         shutil.copy2(source, destination, follow_symlinks=False)
 
 
-def settle(clone: Path, target: Path) -> None:
+def settle(clone: Path, target: Path, site_packages: Path) -> None:
     """Make what was written with the clone's path speak of the target's: shebangs, activation scripts, pyvenv.cfg."""
     changes = _spellings(clone, target)
     rewritten = [path for path in _texts(clone) if _renamed(path, changes)]
     if rewritten:
-        site_packages = distributions.site_packages_of(clone)
         _correct_records(site_packages, {os.path.relpath(path, site_packages): path for path in rewritten})
 
 

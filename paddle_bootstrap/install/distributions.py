@@ -14,6 +14,7 @@ from typing import Any
 from packaging.utils import canonicalize_name, canonicalize_version
 
 from paddle_bootstrap.errors import InstallFailed
+from paddle_bootstrap.host.interpreter import Interpreter
 from paddle_bootstrap.lock.model import Wheel
 
 _INFO = re.compile(r"(.+)-([^-]+)\.dist-info")
@@ -28,12 +29,12 @@ class Distribution:
     record: Path  # may be missing
 
 
-def site_packages_of(env: Path) -> Path:
-    """The one site-packages folder of the environment ``env``."""
-    found = sorted(env.glob("lib/python3.*/site-packages"))
-    if not found:
-        raise InstallFailed(f"{env} has no lib/python3.*/site-packages", hint=f"remove {env} and run the command again")
-    return found[-1]
+def site_packages_of(env: Path, python: Interpreter) -> Path:
+    """Where packages of ``python`` stand in the environment ``env``; folders of an earlier Python may be there too."""
+    found = env / "lib" / f"python{python.minor}" / "site-packages"
+    if not found.is_dir():
+        raise InstallFailed(f"{env} has no {found.relative_to(env)}", hint=f"remove {env} and run the command again")
+    return found
 
 
 def present(site_packages: Path) -> dict[str, Distribution]:

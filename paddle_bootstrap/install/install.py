@@ -60,7 +60,7 @@ class Request:
 def install(request: Request, files: Mapping[str, Path]) -> Installed:
     """Bring the target to the selection. Until the exchange it is as it was; afterwards it is the new one."""
     path, owner = request.state.path, target.foreign_owner(request.state.path)
-    with _explained(path), _held(path, owner):
+    with _explained(path, "half changed" if request.in_place else "as it was"), _held(path, owner):
         cloning.remove_leftovers(path)
         request = _as_it_is_now(request)
         if request.state.receipt and is_current(request.state, request.selection, request.cuda):
@@ -89,11 +89,15 @@ def tidy(path: Path) -> None:
 def is_current(state: TargetState, selection: Selection, cuda: CudaChoice) -> bool:
     """The target holds exactly this selection: by its receipt, and by every file that stands there."""
     have = state.receipt
-    if have is None or (have.lock_sha256, have.cuda_runtime) != (selection.lock.sha256, cuda.runtime):
+    if (
+        state.interpreter is None
+        or have is None
+        or (have.lock_sha256, have.cuda_runtime) != (selection.lock.sha256, cuda.runtime)
+    ):
         return False
     if dict(have.libraries) != dict(cuda.libraries) or {row["name"] for row in have.wheels} != _names(selection):
         return False
-    site_packages = distributions.site_packages_of(state.path)
+    site_packages = distributions.site_packages_of(state.path, state.interpreter)
     if _rivals(site_packages, _names(selection)) or distributions.deviations(
         site_packages, selection.wheels, have.wheels
     ):
@@ -102,14 +106,14 @@ def is_current(state: TargetState, selection: Selection, cuda: CudaChoice) -> bo
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(path: Path, state: str) -> Iterator[None]:
     """Errors of the file system inside the block say what they mean for the target."""
     try:
         yield
     except OSError as error:
         reason = f"{error.filename or path}: {error.strerror or error}"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpace(f"no room left: {reason}", hint="free some space; the target is as it was") from error
+            raise NoSpace(f"no room left: {reason}", hint=f"free some space; the target is {state}") from error
         raise InstallFailed(
             f"the target {path} could not be changed: {reason}", hint="the target is as it was"
         ) from error
@@ -167,7 +171,7 @@ def _build(request: Request, files: Mapping[str, Path], place: Path, *, copies: 
     elif place != path:
         progress.step(f"cloning {path}")
         cloning.make(path, place)
-    site_packages = distributions.site_packages_of(place)
+    site_packages = distributions.site_packages_of(place, request.python)
     again = _make_way(request, place, site_packages)
     progress.step(f"installing {len(wheels)} wheels")
     _install_wheels(request, files, place, again, copies=copies)
@@ -176,7 +180,7 @@ def _build(request: Request, files: Mapping[str, Path], place: Path, *, copies: 
         links = cuda_runtime.link(site_packages, request.build)
         actions.append(f"linked the CUDA libraries of NVIDIA's wheels into paddle/libs ({len(links)} links)")
     if place != path:
-        cloning.settle(place, path)
+        cloning.settle(place, path, site_packages)
     progress.step("compiling")
     final = path / site_packages.relative_to(place)
     bytecode.compile_tree(place / "bin" / "python", site_packages, final, request.environ)
@@ -195,12 +199,14 @@ def _install_wheels(
         uv.install(wheels, files, place, cache, environ, copies=copies, again=spoilt)
     if odd := _odd(request, place):
         told = [f"{name} {why}" for name, why in odd.items()]
-        raise InstallFailed("what was installed is not what the lock says", tried=told, hint="the target is as it was")
+        raise InstallFailed("what was installed is not what the lock says", tried=told)
 
 
 def _odd(request: Request, place: Path) -> dict[str, str]:
     wheels = request.selection.wheels
-    return distributions.deviations(distributions.site_packages_of(place), wheels, [asdict(wheel) for wheel in wheels])
+    return distributions.deviations(
+        distributions.site_packages_of(place, request.python), wheels, [asdict(wheel) for wheel in wheels]
+    )
 
 
 def _make_way(request: Request, place: Path, site_packages: Path) -> list[str]:
@@ -218,8 +224,9 @@ def _make_way(request: Request, place: Path, site_packages: Path) -> list[str]:
     if gone:
         uv.uninstall(gone, place, request.uv_cache, request.environ)
     odd = distributions.deviations(site_packages, request.selection.wheels, before.wheels if before else ())
+    same = before is not None and before.lock_sha256 == request.selection.lock.sha256
     for name, why in odd.items():
-        progress.note(f"{name} {why}")
+        (progress.step if same else progress.note)(f"{'repairing ' if same else ''}{name}: it {why}")
     unlinked = before is not None and bool(before.links) and not request.links
     return sorted({*(odd.keys() & present.keys()), *(wanted & PADDLES if rivals or unlinked else ())} & present.keys())
 
@@ -259,7 +266,7 @@ def _receipt(request: Request, place: Path) -> Receipt:
         wheels=tuple(
             {key: value for key, value in asdict(wheel).items() if key != "pieces"} for wheel in selection.wheels
         ),
-        links=_links(distributions.site_packages_of(place), place) if request.links else (),
+        links=_links(distributions.site_packages_of(place, request.python), place) if request.links else (),
         libraries=dict(request.cuda.libraries),
         found=_found(request),
     )
@@ -270,7 +277,7 @@ def _found(request: Request) -> tuple[str, ...]:
     if not request.state.exists:
         return ()
     before = request.state.receipt
-    here = distributions.present(distributions.site_packages_of(request.state.path)).keys() - PADDLES
+    here = distributions.present(distributions.site_packages_of(request.state.path, request.python)).keys() - PADDLES
     brought = {row["name"] for row in before.wheels} if before else set()
     return tuple(sorted({*(before.found if before else ()), *((here - brought) & _names(request.selection))}))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,10 +48,11 @@ def needs(
 
 def remember_unpacked(wheels: Sequence[Wheel], uv_cache: Path) -> None:
     """Note in uv's cache what has its unpacked copy there: it takes no more room next time. The notes go with the cache."""
-    for wheel in wheels:
-        mark = _mark(uv_cache, wheel)
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.touch()
+    with suppress(OSError):  # without its note a wheel only asks for more room than it needs
+        for wheel in wheels:
+            mark = _mark(uv_cache, wheel)
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
 
 
 def _mark(uv_cache: Path, wheel: Wheel) -> Path:

@@ -63,9 +63,6 @@ def _run(command: Sequence[str], cache: Path, environ: Mapping[str, str], text: 
     if process.returncode == 0:
         return
     if any(sign in told for sign in ("No space left", "os error 28", "os error 122")):
-        raise NoSpace(f"no room left while installing: {told}", hint="free some space; the target is as it was")
+        raise NoSpace(f"no room left while installing: {told}", hint="free some space and run the command again")
     what = command[0] if command[0] == "venv" else " ".join(command[:2])
-    raise InstallFailed(
-        f"uv {what} failed: {told or f'exit code {process.returncode}'}",
-        hint="the target is as it was; see the lines above",
-    )
+    raise InstallFailed(f"uv {what} failed: {told or f'exit code {process.returncode}'}")

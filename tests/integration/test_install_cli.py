@@ -129,6 +129,7 @@ def test_a_damaged_target_is_repaired(it: Provisioning, damage: Callable[[Provis
     done = it.install("one")
     assert done.returncode == 0, done.stderr
     assert "now holds one" in done.stdout
+    assert ("==> repairing " in done.stderr) == (damage is not damage_link), done.stderr
     assert it.edition() == ONE
     assert untrue_rows(it.site_packages()) == []
     assert "nothing to do" in it.install("one").stdout
@@ -445,17 +446,19 @@ def big(it: Provisioning) -> None:
         write_lock(it.lock(name), it.sets[name])
 
 
-def test_ctrl_c(it: Provisioning) -> None:
+@pytest.mark.parametrize("moment", ["full", "bin", "lib/python3*/site-packages/bulk/__pycache__/m1.*"])
+def test_ctrl_c(it: Provisioning, moment: str) -> None:
     big(it)
     it.install("one")
     before = digests(it.env)
     command = [*it.command("two"), "--python", sys.executable]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 20
-        while not it.beside() and time.monotonic() < deadline:
-            time.sleep(0.002)
+        while not (reached := list(it.root.glob(f".env.*/{moment}"))) and time.monotonic() < deadline:
+            time.sleep(0.001)
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=20)
+    assert reached
     assert process.returncode == 130, told
     assert "interrupted: the target is as it was" in told
     assert digests(it.env) == before

@@ -72,6 +72,25 @@ def test_a_mount_inside_the_target_is_refused(it: Provisioning) -> None:
 
 
 @needs_mounts
+def test_a_target_in_an_images_lower_layer(it: Provisioning) -> None:
+    """An overlay file system cannot move such a directory: found out before any work."""
+    layers = it.root / "layers"
+    it.env = layers / "all" / "env"
+    made = layers / "low" / "env"
+    assert it.install("one", env=made).returncode == 0
+    folders = " ".join(str(layers / name) for name in ("up/upper", "up/work", "all"))
+    options = f"lowerdir={layers}/low,upperdir={layers}/up/upper,workdir={layers}/up/work"
+    mount = f"mkdir {layers}/up {layers}/all && mount -t tmpfs tmpfs {layers}/up && mkdir -p {folders}"
+    mount += f" && mount -t overlay -o {options} overlay {layers}/all"
+    done = mounted(it, mount, "two", "--python", sys.executable, then=f"ls -A {layers}/all")
+    assert done.returncode == 14, done.stderr
+    assert "cannot be swapped in one step: Invalid cross-device link" in done.stderr
+    assert "part of a container image" in done.stderr
+    assert "==> installing" not in done.stderr
+    assert done.stdout.split() == [".env.paddle-bootstrap.lock", "env"]
+
+
+@needs_mounts
 def test_a_read_only_disk(it: Provisioning) -> None:
     it.install("one")
     place = it.root / "ro"

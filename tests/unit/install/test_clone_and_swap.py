@@ -72,7 +72,7 @@ def test_scripts_tell_the_targets_path(tmp_path: Path) -> None:
     (info / "RECORD").write_text("../../../bin/script,sha256=x,1\nx.py,sha256=y,2\n")
     os.link(info / "RECORD", tmp_path / "linked")
     inode = (copy / "bin/other").stat().st_ino
-    clone.settle(copy, env)
+    clone.settle(copy, env, info.parent)
     script = (copy / "bin/script").read_bytes()
     assert script == f"#!{env}/bin/python\n# caf\xe9".encode("latin-1")
     assert stat.S_IMODE((copy / "bin/script").stat().st_mode) == 0o755

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from paddle_bootstrap.errors import InstallFailed
+from paddle_bootstrap.host.pythons import probe
 from paddle_bootstrap.install import distributions
 from paddle_bootstrap.lock.model import Wheel
 
@@ -74,8 +76,10 @@ def test_twenty_thousand_files_are_quick(site_packages: Path) -> None:
     assert time.process_time() - start < 0.5
 
 
-def test_no_site_packages(tmp_path: Path) -> None:
-    with pytest.raises(InstallFailed, match="has no lib/python3"):
-        distributions.site_packages_of(tmp_path)
-    (tmp_path / "lib/python3.12/site-packages").mkdir(parents=True)
-    assert distributions.site_packages_of(tmp_path) == tmp_path / "lib/python3.12/site-packages"
+def test_the_folder_of_the_targets_own_python(tmp_path: Path) -> None:
+    python = probe(sys.executable)
+    (tmp_path / "lib/python3.99/site-packages").mkdir(parents=True)
+    with pytest.raises(InstallFailed, match=f"has no lib/python{python.minor}/site-packages"):
+        distributions.site_packages_of(tmp_path, python)
+    (tmp_path / f"lib/python{python.minor}/site-packages").mkdir(parents=True)
+    assert distributions.site_packages_of(tmp_path, python).parent.name == f"python{python.minor}"
