@@ -27,7 +27,8 @@ LIBRARIES = "ldd --version; Debian: apt-get install libstdc++6; a host without g
 def known(value, what, *, fix):
     """``value``; the check fails, saying why, when it could not be read."""
     reason = getattr(value, "reason", None)
-    expect(not isinstance(value, Unknown), f"{what} could not be read", measured=reason, fix=fix)
+    known_now = not isinstance(value, Unknown)
+    expect(known_now, f"{what} could not be read", measured=reason, expected="it can be read", fix=fix)
     return value
 
 
