@@ -16,7 +16,7 @@ _MOST = 16  # processes; beyond it the disk decides
 def compile_tree(python: Path, folder: Path, final: Path, environ: Mapping[str, str]) -> None:
     """Compile what has no current bytecode in ``folder``, which will stand at ``final``, with the target's ``python``."""
     shares = min(len(os.sched_getaffinity(0)), _MOST)
-    command = [str(python), "-I", str(_PART), str(folder), str(final)]
+    command = [str(python), "-I", "-W", "ignore", str(_PART), str(folder), str(final)]
     clean = child.environment(environ)
     processes = [child.start([*command, str(share), str(shares)], clean) for share in range(shares)]
     try:

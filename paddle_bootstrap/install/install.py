@@ -66,8 +66,9 @@ def install(request: Request, files: Mapping[str, Path]) -> Installed:
         if request.state.receipt and is_current(request.state, request.selection, request.cuda):
             return Installed(request.state.receipt, changed=False, actions=())
         with _workplace(request) as place:
+            found = _found(request)
             actions = _build(request, files, place, copies=owner is not None)
-            written = _receipt(request, place)
+            written = _receipt(request, place, found)
             receipt.write(place, written, request.selection.lock.path)
             if owner:
                 cloning.give_to(place, *owner)
@@ -88,19 +89,15 @@ def tidy(path: Path) -> None:
 
 def is_current(state: TargetState, selection: Selection, cuda: CudaChoice) -> bool:
     """The target holds exactly this selection: by its receipt, and by every file that stands there."""
-    have = state.receipt
-    if (
-        state.interpreter is None
-        or have is None
-        or (have.lock_sha256, have.cuda_runtime) != (selection.lock.sha256, cuda.runtime)
-    ):
+    have, python, wanted = state.receipt, state.interpreter, _names(selection)
+    if have is None or python is None or have.lock_sha256 != selection.lock.sha256:
         return False
-    if dict(have.libraries) != dict(cuda.libraries) or {row["name"] for row in have.wheels} != _names(selection):
+    if (have.cuda_runtime, dict(have.libraries)) != (cuda.runtime, dict(cuda.libraries)):
         return False
-    site_packages = distributions.site_packages_of(state.path, state.interpreter)
-    if _rivals(site_packages, _names(selection)) or distributions.deviations(
-        site_packages, selection.wheels, have.wheels
-    ):
+    site_packages = distributions.site_packages_of(state.path, python)
+    if {row["name"] for row in have.wheels} != wanted or _rivals(site_packages, wanted):
+        return False
+    if distributions.deviations(site_packages, selection.wheels, have.wheels):
         return False
     return all((state.path / name).exists() for name in have.links)
 
@@ -115,7 +112,7 @@ def _explained(path: Path, state: str) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoSpace(f"no room left: {reason}", hint=f"free some space; the target is {state}") from error
         raise InstallFailed(
-            f"the target {path} could not be changed: {reason}", hint="the target is as it was"
+            f"the target {path} could not be changed: {reason}", hint=f"the target is {state}"
         ) from error
 
 
@@ -204,9 +201,8 @@ def _install_wheels(
 
 def _odd(request: Request, place: Path) -> dict[str, str]:
     wheels = request.selection.wheels
-    return distributions.deviations(
-        distributions.site_packages_of(place, request.python), wheels, [asdict(wheel) for wheel in wheels]
-    )
+    site_packages = distributions.site_packages_of(place, request.python)
+    return distributions.deviations(site_packages, wheels, [asdict(wheel) for wheel in wheels])
 
 
 def _make_way(request: Request, place: Path, site_packages: Path) -> list[str]:
@@ -251,7 +247,7 @@ def _names(selection: Selection) -> frozenset[str]:
     return frozenset(wheel.name for wheel in selection.wheels)
 
 
-def _receipt(request: Request, place: Path) -> Receipt:
+def _receipt(request: Request, place: Path, found: tuple[str, ...]) -> Receipt:
     selection = request.selection
     return Receipt(
         tool=f"paddle-bootstrap {__version__}",
@@ -268,7 +264,7 @@ def _receipt(request: Request, place: Path) -> Receipt:
         ),
         links=_links(distributions.site_packages_of(place, request.python), place) if request.links else (),
         libraries=dict(request.cuda.libraries),
-        found=_found(request),
+        found=found,
     )
 
 

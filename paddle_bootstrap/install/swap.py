@@ -106,7 +106,8 @@ def _sync_file_system(path: Path) -> None:
     """Flush what was written to the file system of ``path``; uv does not flush the thousands of files it makes."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        ctypes.CDLL(None).syncfs(descriptor)
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path))
     finally:
         os.close(descriptor)
 

@@ -434,6 +434,9 @@ def test_changes_in_place(it: Provisioning) -> None:
         assert done.returncode == 0, done.stderr
         assert "is changed in place: an interruption can leave it half changed" in done.stderr
         assert it.edition() == expected
+    write_lock(it.lock("cpu"), it.sets["cpu"][:1])
+    assert it.install("cpu", "--in-place").returncode == 0
+    assert [path.name for path in it.site_packages().glob("*.dist-info")] == ["paddlepaddle-3.3.1.dist-info"]
     assert it.env.stat().st_ino == inode
 
 
@@ -446,7 +449,7 @@ def big(it: Provisioning) -> None:
         write_lock(it.lock(name), it.sets[name])
 
 
-@pytest.mark.parametrize("moment", ["full", "bin", "lib/python3*/site-packages/bulk/__pycache__/m1.*"])
+@pytest.mark.parametrize("moment", ["bin", "lib/python3*/site-packages/bulk/__pycache__/m1.*"])
 def test_ctrl_c(it: Provisioning, moment: str) -> None:
     big(it)
     it.install("one")
