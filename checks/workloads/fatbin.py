@@ -9,6 +9,7 @@ import struct
 MAGIC = struct.pack("<I", 0xBA55ED50)
 KINDS = {1: "ptx", 2: "sass"}
 NOBITS = 8  # a section that takes no room in the file
+HEADER = struct.Struct("<IIQQQQIIQQ")  # of a section
 NAME = 64  # bytes of a section's name that are looked at
 
 
@@ -26,8 +27,8 @@ def scan():
             name = os.path.relpath(path, folder)
             try:
                 images = None if os.path.islink(path) else read(path)
-            except struct.error as error:
-                raise ValueError("paddle/%s is not a whole ELF file: %s" % (name, error)) from error
+            except ValueError as error:
+                raise ValueError("paddle/%s %s" % (name, error)) from error
             if images is not None:
                 libraries[name] = images
     return {"package": folder, "libraries": libraries}
@@ -40,7 +41,7 @@ def package():
 
 
 def read(path):
-    """The images of one library; None when it has no device code section."""
+    """The images of one library; None when it has no device code section. Raises ValueError when it was cut short."""
     with open(path, "rb") as file:
         if os.fstat(file.fileno()).st_size < 64:
             return None
@@ -62,7 +63,10 @@ def sections(data):
         return
 
     def header(index):
-        return struct.unpack_from("<IIQQQQIIQQ", data, table + index * size)
+        at = table + index * size
+        if at + HEADER.size > len(data):
+            raise ValueError("is not a whole ELF file: it ends before byte %d, a section header" % at)
+        return HEADER.unpack_from(data, at)
 
     if number == 0:
         number = header(0)[5]
