@@ -75,8 +75,10 @@ class Pool:
         self._closed = True
         for seat, worker in list(self._workers.items()):
             worker.kill()
-            if self._lock(seat).acquire(timeout=CLOSE_SECONDS):
+            lock = self._lock(seat)
+            if lock.acquire(timeout=CLOSE_SECONDS):
                 self._discard(seat)
+                lock.release()
 
     def _discard(self, seat: Seat) -> None:
         if worker := self._workers.pop(seat, None):
