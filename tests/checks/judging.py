@@ -68,7 +68,7 @@ def fails(result: CheckResult, *words: str) -> None:
     assert result.outcome == "failed", f"{result.outcome}: {result.summary}\n{result.evidence}"
     said = " | ".join(filter(None, (result.summary, result.measured, result.expected, result.likely, result.fix)))
     for word in words:
-        assert word in said
+        assert word in said, said
     if result.cause == "assertion":
         assert result.measured, said
         assert result.expected, said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import venv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,5 +85,7 @@ def make(env: Path) -> FakeTarget:
 @cache
 def shared_library() -> bytes:
     """A library that loads and does nothing."""
-    command = ["cc", "-shared", "-nostdlib", "-x", "c", "/dev/null", "-o", "/dev/stdout"]
-    return subprocess.run(command, capture_output=True, check=True).stdout
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch) / "lib.so"
+        subprocess.run(["cc", "-shared", "-nostdlib", "-x", "c", "/dev/null", "-o", str(made)], check=True)
+        return made.read_bytes()
