@@ -154,8 +154,9 @@ def test_packages_of_the_system_behind_those_of_the_environment(
     behind = targets.make(tmp_path / "behind")
     behind.distribution("demo-needed", "0.9", {"demo.py": ""})
     behind.paddle("3.3.1", name="paddlepaddle", cuda="False")
-    own = "own=site.getsitepackages()"
-    hook = f"import site; site.getsitepackages = lambda {own}: [*own, {str(behind.packages)!r}]\n"
-    installed[0].put("with_system_packages.pth", hook)
+    code = (
+        f"import site\nown = site.getsitepackages()\nsite.getsitepackages = lambda: [*own, {str(behind.packages)!r}]\n"
+    )
+    installed[0].put("sitecustomize.py", code)
     for result in verified().values():
         passes(result)
