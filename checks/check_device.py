@@ -15,6 +15,7 @@ CUDA_ERRORS = read(HERE / "cuda_errors.toml")
 TOLERANCE = read(HERE / "limits.toml")["cnn"]["tolerance"]
 INSUFFICIENT_DRIVER, NO_DEVICE = 35, 100
 DEFECT = "see architecture.machine_code; if that passes, have the GPU tested: dcgmi diag -r 3"
+FELL_BACK = "Paddle fell back to the CPU"
 CNN_SECONDS = 90  # the first context on many GPUs without persistence mode takes its time
 
 
@@ -139,7 +140,7 @@ def check_cnn(device, run, warn):
         f"{len(elsewhere)} of {len(got['places'])} tensors are not on {got['device']}",
         measured=few(f"{name} on {place}" for name, place in elsewhere.items()),
         expected=f"all on {got['device']}",
-        likely="Paddle fell back to the CPU",
+        likely=FELL_BACK if "cpu" in elsewhere.values() else "work that was meant for this GPU went to another",
         fix="see device.cuda_driver and install.build",
     )
     if device.kind == "gpu":
@@ -148,7 +149,7 @@ def check_cnn(device, run, warn):
             "the network does not lie in the GPU's memory",
             measured=f"the memory in use on {got['device']} grew by {got['memory']} bytes",
             expected=f"by at least the {got['parameter_bytes']} bytes of its parameters",
-            likely="Paddle fell back to the CPU",
+            likely=FELL_BACK,
             fix="see device.cuda_driver",
         )
     expect_right(got)
