@@ -68,10 +68,11 @@ def foreign_owner(path: Path) -> tuple[int, int] | None:
 
 
 def _resolved(target: Path) -> Path:
-    try:
-        path = target.resolve()
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
-        raise TargetRefused(f"the target {target} leads nowhere: {error}", hint="give a directory to --env") from error
+    path = Path(os.path.realpath(target))
+    if os.path.islink(path):  # noqa: PTH114
+        raise TargetRefused(
+            f"the target {target} leads nowhere: its links go in a circle", hint="give a directory to --env"
+        )
     if os.path.islink(target) and not os.path.exists(path):  # noqa: PTH110, PTH114 False where nobody may look
         raise TargetRefused(
             f"the target {target} is a link to {path}, which does not exist (a disk that is not mounted?)",

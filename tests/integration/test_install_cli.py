@@ -213,7 +213,7 @@ def test_the_users_settings_are_kept_out(it: Provisioning) -> None:
         "UV_EXCLUDE_NEWER": "2001-01-01",
         "PIP_TARGET": str(evil / "target"),
         "PIP_NO_BINARY": ":all:",
-        "PYTHONPATH": str(evil),
+        "PYTHONPATH": os.pathsep.join([str(evil), os.environ.get("PYTHONPATH", "")]),
         "PYTHONPYCACHEPREFIX": str(evil / "pyc"),
         "PYTHONOPTIMIZE": "2",
         "SOURCE_DATE_EPOCH": "1",

@@ -16,7 +16,7 @@ from paddle_bootstrap.install import bytecode, child, uv
 PARENT = """
 import os, sys
 from paddle_bootstrap.install import child
-inner = "import os, sys; print(os.getpid(), file=sys.stderr, flush=True); sys.stdin.read()"
+inner = "import os, signal, sys; print(os.getpid(), file=sys.stderr, flush=True); signal.pause()"
 process = child.start([sys.executable, "-c", inner], dict(os.environ))
 print(process.stderr.readline(), end="", flush=True)
 sys.stdin.read()
