@@ -56,6 +56,6 @@ def publish(
 
 
 def show(results: Results, *, verbose: bool) -> None:
-    """The terminal report, in ASCII where the terminal cannot show more."""
-    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
-    click.echo(terminal.render(results, color=color(), verbose=verbose, ascii=ascii_only), color=color())
+    """The terminal report, with no character that its encoding lacks."""
+    encoding = sys.stdout.encoding or "ascii"
+    click.echo(terminal.render(results, color=color(), verbose=verbose, encoding=encoding), nl=False, color=color())

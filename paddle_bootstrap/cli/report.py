@@ -13,6 +13,7 @@ from paddle_bootstrap.cli.options import options
 from paddle_bootstrap.cli.publishing import report_targets, show
 from paddle_bootstrap.reports import FORMATS
 from paddle_bootstrap.results import store
+from paddle_bootstrap.results.schema import schema as results_schema
 
 
 @click.command("report")
@@ -26,7 +27,7 @@ def command(*, file: Path | None, name: str, schema: bool, verbose: bool, **para
     FILE defaults to the last run's results. Exits 0 whatever the verdict was: the run itself has told that.
     """
     if schema:
-        click.echo(json.dumps(store.schema(), indent=2))
+        click.echo(json.dumps(results_schema(), indent=2))
         return 0
     targets = report_targets(params)
     results = store.read(file or store.default_path(os.environ))

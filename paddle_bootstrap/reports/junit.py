@@ -28,7 +28,12 @@ def _suite(root: ET.Element, group: str, checks: tuple[CheckResult, ...], result
     suite.set("hostname", _clean(str(results.host.get("hostname", ""))))
     properties = ET.SubElement(suite, "properties")
     lock = (results.lock or {}).get("name") or "none"
-    for name, value in (("verdict", results.verdict), ("device", results.device), ("lock", lock), ("tool", results.tool)):
+    for name, value in (
+        ("verdict", results.verdict),
+        ("device", results.device),
+        ("lock", lock),
+        ("tool", results.tool),
+    ):
         ET.SubElement(properties, "property", name=name, value=_clean(value))
     for check in checks:
         _case(suite, check)
