@@ -15,6 +15,7 @@ CUDA_ERRORS = read(HERE / "cuda_errors.toml")
 TOLERANCE = read(HERE / "limits.toml")["cnn"]["tolerance"]
 INSUFFICIENT_DRIVER, NO_DEVICE = 35, 100
 DEFECT = "see architecture.machine_code; if that passes, have the GPU tested: dcgmi diag -r 3"
+XID = "dmesg | grep -i -e xid -e nvrm"
 FELL_BACK = "Paddle fell back to the CPU"
 CNN_SECONDS = 90  # the first context on many GPUs without persistence mode takes its time
 
@@ -24,7 +25,7 @@ CNN_SECONDS = 90  # the first context on many GPUs without persistence mode take
 def check_cuda_driver(run):
     """The CUDA driver initialises and lists GPUs.
 
-    Fix: dmesg | grep -i -e xid -e nvrm; see host.driver_loaded
+    Fix: see host.driver_loaded; dmesg | grep -i -e xid -e nvrm
     """
     told = run("cuda_driver.probe")
     expect(
@@ -56,7 +57,7 @@ def expect_success(code, where, says=None):
         f"CUDA error {code}: {known.get('means', name)}",
         measured=f"{where}: {code} ({name})",
         expected="0 (CUDA_SUCCESS)",
-        fix=known.get("fix", "dmesg | grep -i -e xid -e nvrm; look the code up: CUDA driver API, CUresult"),
+        fix=known.get("fix", f"{XID}; look the code up: CUDA driver API, CUresult"),
     )
 
 
@@ -98,8 +99,8 @@ def check_gpus_visible(host, gpus, run, warn):
         f"CUDA does not see {len(missing)} of {len(meant)} GPUs: {', '.join(missing)}",
         measured=f"{len(seen)} seen: {', '.join(map(str, seen)) or 'none'}",
         expected=f"{len(meant)}: {', '.join(meant)}",
-        likely="the GPU does not answer CUDA; when none is seen, see device.cuda_driver",
-        fix="dmesg | grep -i -e xid -e nvrm",
+        likely="the GPU does not answer CUDA" if seen else "the driver does not initialise",
+        fix=XID if seen else "see device.cuda_driver",
     )
     extra = [uuid or "one without a UUID" for uuid in seen if uuid not in meant]
     expect(
