@@ -62,6 +62,11 @@ def test_a_driver_that_is_too_old(target: FakeTarget, tmp_path: Path) -> None:
     fails(result, "CUDA error 35: the driver is too old", "serves CUDA 10.2, the build is CUDA 11.8")
 
 
+def test_a_driver_without_a_version(target: FakeTarget, tmp_path: Path) -> None:
+    result = driver(target, TWO, tmp_path, FAKE_CUDA_VERSION="0")["device.cuda_driver"]
+    fails(result, "does not tell which CUDA it serves", "cuDriverGetVersion: 0")
+
+
 def test_a_driver_of_an_older_minor_version_serves(target: FakeTarget, tmp_path: Path) -> None:
     passes(driver(target, TWO, tmp_path, FAKE_CUDA_VERSION="11040")["device.cuda_driver"])
 
