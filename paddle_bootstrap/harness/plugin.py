@@ -103,7 +103,7 @@ class Plugin:
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         self.ended_by = excinfo.value
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)  # inside pytest's own, which must have begun when this one raises
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
         item.stash[clock_of] = Clock(120.0)
         require_known_markers(item)
@@ -149,7 +149,7 @@ class Plugin:
         self.session.on_result(result)
 
     def _result(self, item: pytest.Item) -> CheckResult:
-        raised = next((call.excinfo for call in self._calls.values() if call.excinfo), None)
+        raised = self._raised()
         notes = item.stash.get(notes_of, Notes())
         outcome, cause, summary = _judged(raised, notes)
         error = raised.value if raised else None
@@ -181,6 +181,12 @@ class Plugin:
             seconds=round(time.time() - self._began, 3),
             evidence=evidence,
         )
+
+    def _raised(self) -> pytest.ExceptionInfo[BaseException] | None:
+        """What went wrong first; a skip hides nothing that went wrong after it."""
+        found = [call.excinfo for call in self._calls.values() if call.excinfo]
+        skips = pytest.skip.Exception
+        return next((info for info in found if not isinstance(info.value, skips)), found[0] if found else None)
 
     def _excused(self, item: pytest.Item) -> bool:
         """A skip that the kind of run explains: a GPU's check on a rehearsal, a lock's check where there is no lock."""

@@ -207,6 +207,7 @@ def _pytest(plugin: Plugin, keyword: str | None) -> tuple[int, str]:
     folder = str(plugin.session.folder)
     arguments = ["-c", str(HERE / "checks.ini"), "--rootdir", folder, "--confcutdir", folder]
     arguments += ["--import-mode=importlib", "--disable-plugin-autoload", "-p", "no:cacheprovider", "-p", "no:terminal"]
+    arguments += ["-p", "no:unraisableexception"]  # it would only cost time, for warnings that nobody is shown
     arguments += ["--capture=sys", "--strict-markers", "--continue-on-collection-errors"]
     arguments += ["-k", keyword] if keyword else []
     said = io.StringIO()

@@ -9,6 +9,8 @@ from typing import Any
 from paddle_bootstrap.progress import human_bytes, human_seconds
 from paddle_bootstrap.results.model import CheckResult, Results
 
+_ID = 50  # characters of a check's id that a closing line has room for
+
 
 def rows(results: Results) -> Iterator[tuple[str, str]]:
     """Host, lock, target and what was fetched: (label, text)."""
@@ -77,10 +79,14 @@ def closing(results: Results) -> str:
         return f"inconclusive: {_open(results.checks)}"
     if results.verdict == "rejected":
         fixable = [check for check in results.checks if check.outcome == "failed" and check.fix]
-        return f"next, for {fixable[0].id}: {fixable[0].fix}" if fixable else ""
+        return f"next{_for(fixable[0].id)}: {fixable[0].fix}" if fixable else ""
     if results.device == "cpu":
         return "next: the same on a GPU host: paddle-bootstrap up"
     return f"to use it: source {shlex.quote(results.target['env'] + '/bin/activate')}" if results.target else ""
+
+
+def _for(id_: str) -> str:
+    return f", for {id_}" if len(id_) <= _ID else ""
 
 
 def _open(checks: tuple[CheckResult, ...]) -> str:

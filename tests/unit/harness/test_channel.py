@@ -124,7 +124,7 @@ def test_a_worker_that_takes_no_requests(plain: Bench) -> None:
 def test_a_worker_that_cannot_be_ended_is_left_behind(plain: Bench, tmp_path: Path) -> None:
     """As in D state: here another process holds it by ptrace, and so it stays after SIGKILL."""
     before = time.monotonic()
-    failed = plain.failed(PTRACED, 1.0, note=str(tmp_path / "holder"))
+    failed = plain.failed(PTRACED, 0.5, note=str(tmp_path / "holder"))
     holder = int((tmp_path / "holder").read_text())
     if holder == 0:
         pytest.skip("ptrace is not permitted here")

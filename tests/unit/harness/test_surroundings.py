@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 
 from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.harness.session import built_in_checks, require_checks
-from tests.unit.harness.folders import Folder, Run, gone
+from tests.unit.harness.folders import Folder, Run, first_line, gone
 
 HOSTILE_CONFTEST = "import pytest\n@pytest.fixture(autouse=True)\ndef hostile():\n    pytest.fail('hostile')\n"
 HOSTILE_INI = "[pytest]\naddopts = --collect-only -p no_such_plugin\npython_files = nothing_*.py\n"
@@ -123,13 +122,6 @@ except KeyboardInterrupt:
     print("interrupted", flush=True)
     sys.exit(130)
 """
-
-
-def first_line(fifo: Path, seconds: float = 20.0) -> str:
-    """What is written there first. Opened for both directions, it does not wait for a writer that never comes."""
-    with os.fdopen(os.open(fifo, os.O_RDWR), "rb", buffering=0) as said:
-        assert select.select([said], [], [], seconds)[0], "nothing was written"
-        return os.read(said.fileno(), 64).decode().strip()
 
 
 @pytest.mark.parametrize("where", ["workload", "check", "device", "collection"])
