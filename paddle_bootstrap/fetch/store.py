@@ -2,7 +2,8 @@
 
 ROOT/wheels/sha256/AA/SHA256/FILENAME    verified, complete
 ROOT/partial/SHA256.part                 what has arrived so far; the next run goes on there
-ROOT/uv/                                 uv's own cache, beside the wheels so that it can link
+ROOT/unpacked/AA/SHA256/                 a wheel, unpacked: targets hold links to these files
+ROOT/unpacking/SHA256/                   one that is being unpacked, or was when its run was killed
 ROOT/lock                                held while a run writes
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,9 +59,34 @@ class Store:
         self.path(wheel.sha256, wheel.filename)
         return self.root / "partial" / f"{wheel.sha256}.part"
 
-    @property
-    def uv_cache(self) -> Path:
-        return self.root / "uv"
+    def unpacked(self, wheel: Wheel) -> Path | None:
+        """The unpacked wheel, if it is here: it got this name when it was whole."""
+        path = self._unpacked(wheel)
+        return path if path.is_dir() else None
+
+    def _unpacked(self, wheel: Wheel) -> Path:
+        self.path(wheel.sha256, wheel.filename)
+        return self.root / "unpacked" / wheel.sha256[:2] / wheel.sha256
+
+    def place_to_unpack(self, wheel: Wheel) -> Path:
+        """A folder for the wheel's files, that does not exist; what a killed run left there is removed."""
+        self.path(wheel.sha256, wheel.filename)
+        place = self.root / "unpacking" / wheel.sha256
+        with self.explained():
+            if place.exists():
+                shutil.rmtree(place)
+            place.parent.mkdir(parents=True, exist_ok=True)
+        return place
+
+    def keep_unpacked(self, wheel: Wheel, place: Path) -> Path:
+        """Give the unpacked wheel its name; an earlier one is removed."""
+        path = self._unpacked(wheel)
+        with self.explained():
+            if path.exists():
+                shutil.rmtree(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            place.replace(path)
+        return path
 
     @property
     def lock(self) -> Path:

@@ -10,19 +10,27 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Protocol
 
 from paddle_bootstrap import __version__, progress
 from paddle_bootstrap.errors import InstallFailed, NoSpace, TargetRefused
 from paddle_bootstrap.filelock import held
 from paddle_bootstrap.host.interpreter import Interpreter
-from paddle_bootstrap.install import bytecode, cuda_runtime, distributions, receipt, space, swap, target, uv
+from paddle_bootstrap.install import bytecode, cuda_runtime, distributions, receipt, swap, target, uv, wheels
 from paddle_bootstrap.install import clone as cloning
 from paddle_bootstrap.install.cuda_runtime import CudaChoice
 from paddle_bootstrap.install.receipt import Receipt
 from paddle_bootstrap.install.target import TargetState
-from paddle_bootstrap.lock.model import Build, Selection
+from paddle_bootstrap.install.wheels import Place
+from paddle_bootstrap.lock.model import Build, Selection, Wheel
 
 PADDLES = frozenset({"paddlepaddle", "paddlepaddle-gpu"})  # both own the folder paddle/: one of them at a time
+
+
+class Unpack(Protocol):
+    """Gives the folder of an unpacked wheel; ``again``: unpacked anew."""
+
+    def __call__(self, wheel: Wheel, *, again: bool = False) -> Path: ...
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Request:
     state: TargetState
     python: Interpreter
     cuda: CudaChoice
-    uv_cache: Path
+    unpack: Unpack
     environ: Mapping[str, str]
     in_place: bool = False
 
@@ -57,7 +65,7 @@ class Request:
         return libraries is not None and libraries.link and self.cuda.runtime == "wheels"
 
 
-def install(request: Request, files: Mapping[str, Path]) -> Installed:
+def install(request: Request) -> Installed:
     """Bring the target to the selection. Until the exchange it is as it was; afterwards it is the new one."""
     path, owner = request.state.path, target.foreign_owner(request.state.path)
     with _explained(path, "half changed" if request.in_place else "as it was"), _held(path, owner):
@@ -67,7 +75,7 @@ def install(request: Request, files: Mapping[str, Path]) -> Installed:
             return Installed(request.state.receipt, changed=False, actions=())
         with _workplace(request) as place:
             found = _found(request)
-            actions = _build(request, files, place, copies=owner is not None)
+            actions = _build(request, place, copies=owner is not None)
             written = _receipt(request, place, found)
             receipt.write(place, written, request.selection.lock.path)
             if owner:
@@ -76,7 +84,6 @@ def install(request: Request, files: Mapping[str, Path]) -> Installed:
                 if place != path:
                     swap.exchange(place, path)
                     cloning.remove_leftovers(path)
-    space.remember_unpacked(request.selection.wheels, request.uv_cache)
     return Installed(written, changed=True, actions=(*actions, f"{path} now holds {request.selection.lock.name}"))
 
 
@@ -158,21 +165,22 @@ def _workplace(request: Request) -> Iterator[Path]:
         cloning.remove_leftovers(path)
 
 
-def _build(request: Request, files: Mapping[str, Path], place: Path, *, copies: bool) -> list[str]:
-    path, wheels = request.state.path, request.selection.wheels
+def _build(request: Request, place: Path, *, copies: bool) -> list[str]:
+    path, locked = request.state.path, request.selection.wheels
     if not request.state.exists:
         progress.step(f"making an environment of Python {request.python.version}")
-        uv.make_environment(place, request.python.path, request.uv_cache, request.environ)
+        uv.make_environment(place, request.python.path, request.environ)
         if path.exists() and place != path:
             shutil.copystat(path, place)
     elif place != path:
         progress.step(f"cloning {path}")
         cloning.make(path, place)
     site_packages = distributions.site_packages_of(place, request.python)
-    again = _make_way(request, place, site_packages)
-    progress.step(f"installing {len(wheels)} wheels")
-    _install_wheels(request, files, place, again, copies=copies)
-    actions = [f"installed {wheel.name} {wheel.version}" for wheel in wheels if wheel.name in PADDLES]
+    spot = Place(place, site_packages, request.python, copies)
+    again = _make_way(request, spot)
+    progress.step(f"installing {len(locked)} wheels")
+    _install_wheels(request, spot, again)
+    actions = [f"installed {wheel.name} {wheel.version}" for wheel in locked if wheel.name in PADDLES]
     if request.links and request.build:
         links = cuda_runtime.link(site_packages, request.build)
         actions.append(f"linked the CUDA libraries of NVIDIA's wheels into paddle/libs ({len(links)} links)")
@@ -184,29 +192,30 @@ def _build(request: Request, files: Mapping[str, Path], place: Path, *, copies: 
     return actions
 
 
-def _install_wheels(
-    request: Request, files: Mapping[str, Path], place: Path, again: Sequence[str], *, copies: bool
-) -> None:
-    """From uv's unpacked copies; those are unpacked again when somebody has edited a file that is linked to them."""
-    wheels, cache, environ = request.selection.wheels, request.uv_cache, request.environ
-    uv.install(wheels, files, place, cache, environ, copies=copies, again=again)
+def _install_wheels(request: Request, place: Place, again: Sequence[str]) -> None:
+    """From unpacked wheels; one is unpacked again when somebody has edited a file that is linked to it."""
+    selection, here = request.selection, distributions.present(place.site_packages)
+    for wheel in selection.wheels:
+        if wheel.name in again or wheel.name not in here or here[wheel.name].version != wheel.version:
+            wheels.install(wheel, request.unpack(wheel), place)
     if spoilt := sorted(_odd(request, place)):
         progress.note(f"unpacking again, its files were edited: {', '.join(spoilt)}")
-        uv.forget(spoilt, cache, environ)
-        uv.install(wheels, files, place, cache, environ, copies=copies, again=spoilt)
+        for wheel in selection.wheels:
+            if wheel.name in spoilt:
+                wheels.install(wheel, request.unpack(wheel, again=True), place)
     if odd := _odd(request, place):
         told = [f"{name} {why}" for name, why in odd.items()]
         raise InstallFailed("what was installed is not what the lock says", tried=told)
 
 
-def _odd(request: Request, place: Path) -> dict[str, str]:
-    wheels = request.selection.wheels
-    site_packages = distributions.site_packages_of(place, request.python)
-    return distributions.deviations(site_packages, wheels, [asdict(wheel) for wheel in wheels])
+def _odd(request: Request, place: Place) -> dict[str, str]:
+    locked = request.selection.wheels
+    return distributions.deviations(place.site_packages, locked, [asdict(wheel) for wheel in locked])
 
 
-def _make_way(request: Request, place: Path, site_packages: Path) -> list[str]:
+def _make_way(request: Request, place: Place) -> list[str]:
     """Take out what the lock's packages cannot stand beside; returns the names that must be installed again."""
+    site_packages = place.site_packages
     present = distributions.present(site_packages)
     wanted = _names(request.selection)
     rivals = _rivals(site_packages, wanted)
@@ -217,8 +226,8 @@ def _make_way(request: Request, place: Path, site_packages: Path) -> list[str]:
         )
     before = request.state.receipt
     gone = [*rivals, *(name for name in _outdated(before, present) if name not in wanted and name not in rivals)]
-    if gone:
-        uv.uninstall(gone, place, request.uv_cache, request.environ)
+    for name in gone:
+        wheels.uninstall(name, place)
     odd = distributions.deviations(site_packages, request.selection.wheels, before.wheels if before else ())
     same = before is not None and before.lock_sha256 == request.selection.lock.sha256
     for name, why in odd.items():

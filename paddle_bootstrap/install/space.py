@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,15 +26,14 @@ class Need:
 
 
 def needs(
-    selection: Selection, missing: Sequence[Wheel], *, store: Path, uv_cache: Path, target: Path
+    selection: Selection, missing: Sequence[Wheel], packed: Sequence[Wheel], *, store: Path, target: Path
 ) -> tuple[Need, ...]:
-    """What an installation takes when ``missing`` wheels are not in the store.
+    """What an installation takes when ``missing`` wheels are not in the store, and ``packed`` not unpacked.
 
     Where store and target share a file system and an owner, the target's files are links to the unpacked copy.
     """
     total, build = sum(wheel.size or 0 for wheel in selection.wheels), selection.lock.build
     unpacked = build.unpacked_bytes if build else _EXPANSION * total
-    packed = [wheel for wheel in selection.wheels if not _mark(uv_cache, wheel).exists()]
     copied = unpacked * sum(wheel.size or 0 for wheel in packed) // total if total else 0
     wanted = [
         Need("wheels to download", store, sum(wheel.size or 0 for wheel in missing)),
@@ -44,19 +42,6 @@ def needs(
     if _device(store) != _device(target) or foreign_owner(target):
         wanted.append(Need("the target", target, unpacked))
     return tuple(wanted)
-
-
-def remember_unpacked(wheels: Sequence[Wheel], uv_cache: Path) -> None:
-    """Note in uv's cache what has its unpacked copy there: it takes no more room next time. The notes go with the cache."""
-    with suppress(OSError):  # without its note a wheel only asks for more room than it needs
-        for wheel in wheels:
-            mark = _mark(uv_cache, wheel)
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.touch()
-
-
-def _mark(uv_cache: Path, wheel: Wheel) -> Path:
-    return uv_cache / "unpacked" / wheel.sha256
 
 
 def describe(wanted: Sequence[Need]) -> list[str]:

@@ -81,9 +81,9 @@ def needs(wish: Wish, plan: Plan) -> Sequence[Need]:
     """The room that the plan takes."""
     if plan.is_current:
         return ()
-    return space.needs(
-        plan.selection, plan.missing, store=wish.store, uv_cache=Store(wish.store).uv_cache, target=plan.target
-    )
+    store = Store(wish.store)
+    packed = [wheel for wheel in plan.selection.wheels if store.unpacked(wheel) is None]
+    return space.needs(plan.selection, plan.missing, packed, store=wish.store, target=plan.target)
 
 
 def mirrors_of(wish: Wish) -> tuple[Mirror, ...]:

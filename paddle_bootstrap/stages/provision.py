@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from paddle_bootstrap import progress
 from paddle_bootstrap.fetch.fetch import Fetched, fetch
 from paddle_bootstrap.fetch.store import Store
+from paddle_bootstrap.fetch.unpacked import unpacked
 from paddle_bootstrap.install import space
 from paddle_bootstrap.install.install import Installed, Request, install
 from paddle_bootstrap.stages.plan import Plan, mirrors_of, needs
@@ -24,8 +27,10 @@ def fetch_wheels(wish: Wish, plan: Plan) -> Fetched:
 
 
 def install_target(wish: Wish, plan: Plan, fetched: Fetched) -> Installed:
-    """Bring the target to the plan, in one step."""
+    """Bring the target to the plan, in one step; ``fetched`` says that its wheels are in the store."""
     assert plan.state is not None
-    cache = Store(wish.store).uv_cache
-    request = Request(plan.selection, plan.state, plan.interpreter, plan.cuda, cache, wish.environ, wish.in_place)
-    return install(request, fetched.files)
+    assert all(wheel.filename in fetched.files for wheel in plan.selection.wheels)
+    store = Store(wish.store)
+    unpack = partial(unpacked, store)
+    request = Request(plan.selection, plan.state, plan.interpreter, plan.cuda, unpack, wish.environ, wish.in_place)
+    return install(request)

@@ -221,7 +221,7 @@ def test_the_users_settings_are_kept_out(it: Provisioning) -> None:
 def test_the_stores_copies_and_other_targets_are_never_changed(it: Provisioning) -> None:
     other = it.root / "other"
     it.install("one", env=other)
-    wheels, unpacked = it.store.root / "wheels", it.store.uv_cache / "archive-v0"
+    wheels, unpacked = it.store.root / "wheels", it.store.root / "unpacked"
     before = digests(wheels), digests(unpacked), digests(other)
     it.install("one")
     assert (digests(wheels), digests(unpacked), digests(other)) == before, "unpacked twice, or changed"

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "paddle_bootstrap"
 LAYERS = (
     {"errors", "progress", "filelock", "toml", ""},
-    {"host", "releases", "mirrors", "results"},
+    {"host", "releases", "mirrors", "results", "unpack"},
     {"lock", "fetch", "install", "harness", "reports", "diagnose", "images"},
     {"fleet"},
     {"stages"},

@@ -80,20 +80,20 @@ def selection(provisioning: Provisioning) -> Selection:
     return Selection(pylock.read(provisioning.lock("one")), ("cuda",), wheels)  # unpacked: 100 000 bytes
 
 
-def needed(selection: Selection, place: Path, missing: int = 0, target: Path | None = None) -> list[int]:
-    wanted = space.needs(
-        selection, selection.wheels[:missing], store=place / "s", uv_cache=place / "uv", target=target or place / "env"
-    )
+def needed(
+    selection: Selection, place: Path, missing: int = 0, packed: int = 2, target: Path | None = None
+) -> list[int]:
+    wheels = selection.wheels
+    where = {"store": place / "s", "target": target or place / "env"}
+    wanted = space.needs(selection, wheels[:missing], wheels[-packed:] if packed else (), **where)
     return [need.bytes for need in wanted]
 
 
 def test_what_is_there_needs_no_room(tmp_path: Path, selection: Selection) -> None:
     assert needed(selection, tmp_path, missing=1) == [300, 100_000]
     assert needed(selection, tmp_path) == [0, 100_000]  # fetched earlier, never unpacked
-    space.remember_unpacked(selection.wheels[:1], tmp_path / "uv")
-    assert needed(selection, tmp_path) == [0, 25_000]
-    space.remember_unpacked(selection.wheels, tmp_path / "uv")
-    assert needed(selection, tmp_path) == [0, 0]
+    assert needed(selection, tmp_path, packed=1) == [0, 25_000]
+    assert needed(selection, tmp_path, packed=0) == [0, 0]
 
 
 def test_another_file_system_takes_all_of_it_again(tmp_path: Path, selection: Selection) -> None:

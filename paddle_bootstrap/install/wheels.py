@@ -1,0 +1,225 @@
+"""Puts unpacked wheels into an environment, as links to their unpacked files, and takes distributions out again.
+
+What a wheel means (schemes, entry points, RECORD) is pypa's ``installer``'s business; how a file gets there is ours: a hard link
+where that is possible, a copy elsewhere. No file is ever edited in place, so the unpacked copy stays what it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from installer import install as put
+from installer.destinations import WheelDestination
+from installer.exceptions import InstallerError
+from installer.records import Hash, RecordEntry
+from installer.scripts import Script
+from installer.sources import WheelContentElement, WheelSource
+from installer.utils import Scheme, fix_shebang
+
+from paddle_bootstrap.errors import InstallFailed
+from paddle_bootstrap.host.interpreter import Interpreter
+from paddle_bootstrap.install import distributions
+from paddle_bootstrap.install.receipt import replace_bytes
+from paddle_bootstrap.lock.model import Wheel
+
+INSTALLER = b"paddle-bootstrap\n"
+
+
+@dataclass(frozen=True)
+class Place:
+    """The environment that wheels are put into. ``copies``: no links, for files that will get another owner."""
+
+    env: Path
+    site_packages: Path
+    python: Interpreter
+    copies: bool = False
+
+    def folder(self, scheme: Scheme, name: str) -> Path:
+        """Where files of ``scheme`` belong (sysconfig's names) for the distribution ``name``."""
+        return {
+            "purelib": self.site_packages,
+            "platlib": self.site_packages,
+            "scripts": self.env / "bin",
+            "headers": self.env / "include" / "site" / f"python{self.python.minor}" / name,
+            "data": self.env,
+        }[scheme]
+
+
+def install(wheel: Wheel, unpacked: Path, place: Place) -> None:
+    """Put ``wheel`` into ``place``; another version of it is taken out first. Raises InstallFailed."""
+    uninstall(wheel.name, place)
+    try:
+        put(_Unpacked(wheel, unpacked), _Linked(wheel, place), {"INSTALLER": INSTALLER})
+    except (InstallerError, KeyError, ValueError) as error:
+        raise InstallFailed(f"{wheel.filename} cannot be installed: {error}", hint="report it to its makers") from error
+
+
+def uninstall(name: str, place: Place) -> None:
+    """Take the distribution ``name`` out, if it is there: what its RECORD lists, their bytecode, and empty folders."""
+    found = distributions.present(place.site_packages).get(name)
+    if found is None:
+        return
+    listed = distributions.rows(found.record) if found.record.is_file() else []
+    top = os.path.realpath(place.env)
+    folders = set()
+    for path in [os.path.normpath(f"{place.site_packages}/{row[0]}") for row in listed]:
+        if os.path.realpath(os.path.dirname(path)).startswith(top + os.sep):  # noqa: PTH120 a RECORD may say anything
+            folders.add(Path(path).parent)
+            for gone in (Path(path), *_bytecode(Path(path))):
+                _remove(gone)
+    shutil.rmtree(found.record.parent, ignore_errors=True)
+    for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
+        _remove_empty(folder, place.site_packages)
+
+
+def _bytecode(path: Path) -> Iterator[Path]:
+    if path.suffix == ".py" and (path.parent / "__pycache__").is_dir():
+        yield from (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc")
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+
+
+def _remove_empty(folder: Path, top: Path) -> None:
+    """``folder``, and those above it below ``top``, as far as nothing is in them."""
+    while folder != top and top in folder.parents and folder.is_dir():
+        cache = folder / "__pycache__"
+        if cache.is_dir() and not any(cache.iterdir()):
+            cache.rmdir()
+        if any(folder.iterdir()):
+            return
+        folder.rmdir()
+        folder = folder.parent
+
+
+WheelRow = tuple[str, str, str]  # path, hash, size
+
+
+class _File(io.BytesIO):
+    """A file of the unpacked wheel, opened only by who needs its bytes."""
+
+    def __init__(self, path: Path, row: WheelRow) -> None:
+        super().__init__()
+        self.path, self.row = path, row
+
+
+class _Unpacked(WheelSource):
+    """A wheel that lies unpacked in a folder."""
+
+    def __init__(self, wheel: Wheel, folder: Path) -> None:
+        name, version = wheel.filename.split("-")[:2]
+        super().__init__(distribution=name, version=version)
+        self.folder = folder
+
+    @property
+    def dist_info_filenames(self) -> list[str]:
+        return [path.name for path in (self.folder / self.dist_info_dir).iterdir()]
+
+    def read_dist_info(self, filename: str) -> str:
+        return (self.folder / self.dist_info_dir / filename).read_text(encoding="utf-8")
+
+    def get_contents(self) -> Iterator[WheelContentElement]:
+        rows = {row[0]: cast("WheelRow", tuple([*row, "", ""][:3])) for row in self._rows()}
+        for folder, names, files in os.walk(self.folder):
+            names.sort()
+            if os.path.basename(folder) == "__pycache__":  # noqa: PTH119 compiled here, for this Python and this place
+                continue
+            for name in sorted(files):
+                path = Path(folder, name)
+                inside = path.relative_to(self.folder).as_posix()
+                row = rows.get(inside, (inside, "", ""))
+                yield row, cast("BinaryIO", _File(path, row)), bool(path.stat().st_mode & 0o100)
+
+    def _rows(self) -> list[list[str]]:
+        return distributions.rows(self.folder / self.dist_info_dir / "RECORD")
+
+
+class _Linked(WheelDestination):
+    """Files of the place, each a link to the unpacked one."""
+
+    def __init__(self, wheel: Wheel, place: Place) -> None:
+        self.wheel = wheel
+        self.place = place
+        self._made: set[Path] = set()
+
+    def write_script(self, name: str, module: str, attr: str, section: Any) -> RecordEntry:
+        script, data = Script(name, module, attr, section).generate(str(self.place.env / "bin" / "python"), "posix")
+        return self._write(Scheme("scripts"), script, data, 0o755)
+
+    def write_file(
+        self,
+        scheme: Scheme,
+        path: str | os.PathLike[str],
+        stream: BinaryIO,
+        is_executable: bool,  # noqa: ARG002 the unpacked file has its mode
+    ) -> RecordEntry:
+        name = os.fspath(path)
+        if not isinstance(stream, _File):
+            return self._write(scheme, name, stream.read(), 0o644)
+        if scheme == "scripts":
+            with stream.path.open("rb") as file, fix_shebang(file, str(self.place.env / "bin" / "python")) as fixed:
+                return self._write(scheme, name, fixed.read(), 0o755)
+        self._link(stream.path, self._target(scheme, name))
+        _, digest, size = stream.row
+        if not digest or not size:
+            return _entry(name, stream.path.read_bytes())
+        return RecordEntry(name, Hash.parse(digest), int(size))
+
+    def finalize_installation(
+        self, scheme: Scheme, record_file_path: str | os.PathLike[str], records: Iterable[tuple[Scheme, RecordEntry]]
+    ) -> None:
+        site_packages = self.place.site_packages
+        rows = []
+        for where, entry in records:
+            target = self.place.folder(where, self.wheel.name) / entry.path
+            rows.append(_row(os.path.relpath(target, site_packages), entry))
+        target = self._target(scheme, os.fspath(record_file_path))
+        replace_bytes(target, distributions.text(rows))
+
+    def _target(self, scheme: Scheme, name: str) -> Path:
+        """Where the file belongs; what stands there is removed. Raises InstallFailed for a name that leads elsewhere."""
+        folder = self.place.folder(scheme, self.wheel.name)
+        target = folder / name
+        if not Path(os.path.normpath(target)).is_relative_to(folder):
+            raise InstallFailed(f"{self.wheel.filename} would write to {target}, outside {folder}")
+        if target.parent not in self._made:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(target.parent)
+        if os.path.lexists(target):
+            target.unlink()
+        return target
+
+    def _write(self, scheme: Scheme, name: str, data: bytes, mode: int) -> RecordEntry:
+        target = self._target(scheme, name)
+        target.write_bytes(data)
+        target.chmod(mode)
+        return _entry(name, data)
+
+    def _link(self, source: Path, target: Path) -> None:
+        if not self.place.copies:
+            try:
+                os.link(source, target)
+                return
+            except OSError:  # another file system, too many links, or a file of somebody else's
+                pass
+        shutil.copy2(source, target)
+
+
+def _entry(name: str, data: bytes) -> RecordEntry:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode("ascii").rstrip("=")
+    return RecordEntry(name, Hash("sha256", digest), len(data))
+
+
+def _row(name: str, entry: RecordEntry) -> list[str]:
+    digest = f"{entry.hash_.name}={entry.hash_.value}" if entry.hash_ else ""
+    return [name, digest, "" if entry.size is None else str(entry.size)]
