@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import threading
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from paddle_bootstrap import progress
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.filelock import held
 from paddle_bootstrap.lock.model import Wheel
-from paddle_bootstrap.unpack.unpacking import unpack
-
-THREADS = max(1, min(4, len(os.sched_getaffinity(0))))  # more wait for the disk
+from paddle_bootstrap.unpack.crew import Crew
+from paddle_bootstrap.unpack.unpacking import Unpacking
 
 
 def unpacked(store: Store, wheel: Wheel, *, again: bool = False) -> Path:
@@ -19,10 +21,36 @@ def unpacked(store: Store, wheel: Wheel, *, again: bool = False) -> Path:
     Raises WrongBytes for a wheel that holds what it may not, NoSpace, InstallFailed, TargetBusy.
     """
     found = store.unpacked(wheel)
-    if found and not again:
-        return found
-    with held(store.lock, f"the store {store.root}"):
-        place = store.place_to_unpack(wheel)
-        with store.explained():
-            unpack(store.path(wheel.sha256, wheel.filename), place, threads=THREADS)
-        return store.keep_unpacked(wheel, place)
+    if found is None or again:
+        unpack(store, [wheel])
+        found = store.unpacked(wheel)
+    assert found
+    return found
+
+
+def unpack(store: Store, wheels: Sequence[Wheel]) -> None:
+    """Unpack ``wheels`` of the store, all at once. Raises as ``unpacked``."""
+    with held(store.lock, f"the store {store.root}"), store.explained():
+        crew = Crew(threading.Condition())
+        finish = False
+        try:
+            for wheel in wheels:
+                place, path = store.place_to_unpack(wheel), store.path(wheel.sha256, wheel.filename)
+                size = path.stat().st_size
+                unpacking = Unpacking(path, place, partial(_all, size), crew.news)
+                crew.add(unpacking, partial(store.keep_unpacked, wheel, place))
+            finish = True
+        finally:
+            crew.close(finish=finish)
+
+
+def _all(size: int, _offset: int) -> int:
+    return size
+
+
+def unpack_missing(store: Store, wheels: Sequence[Wheel]) -> None:
+    """Unpack those of ``wheels`` that are not unpacked yet. Raises as ``unpacked``."""
+    missing = [wheel for wheel in wheels if store.unpacked(wheel) is None]
+    if missing:
+        progress.step(f"unpacking {len(missing)} wheels")
+        unpack(store, missing)

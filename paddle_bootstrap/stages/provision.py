@@ -7,7 +7,7 @@ from functools import partial
 from paddle_bootstrap import progress
 from paddle_bootstrap.fetch.fetch import Fetched, fetch
 from paddle_bootstrap.fetch.store import Store
-from paddle_bootstrap.fetch.unpacked import unpacked
+from paddle_bootstrap.fetch.unpacked import unpack_missing, unpacked
 from paddle_bootstrap.install import space
 from paddle_bootstrap.install.install import Installed, Request, install
 from paddle_bootstrap.stages.plan import Plan, mirrors_of, needs
@@ -32,5 +32,6 @@ def install_target(wish: Wish, plan: Plan, fetched: Fetched) -> Installed:
     assert all(wheel.filename in fetched.files for wheel in plan.selection.wheels)
     store = Store(wish.store)
     unpack = partial(unpacked, store)
+    unpack_missing(store, plan.selection.wheels)
     request = Request(plan.selection, plan.state, plan.interpreter, plan.cuda, unpack, wish.environ, wish.in_place)
     return install(request)

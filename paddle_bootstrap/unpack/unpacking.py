@@ -24,33 +24,41 @@ class Stopped(Exception):
 
 
 class Unpacking:
-    """``path`` may still be arriving: ``available`` says which bytes are there, ``news`` is told when more are."""
+    """One wheel. ``path`` may still be arriving: ``available`` says which bytes are there, ``news`` is told when more are."""
 
     def __init__(self, path: Path, place: Path, available: Available, news: threading.Condition) -> None:
         self.path = path
         self.place = place
         self.members = read(path)
-        self._left = sorted(self.members, key=lambda member: member.size)  # taken from its end
+        self.unfinished = len(self.members)
+        self.stopped = False
+        self._waiting = sorted(self.members, key=lambda member: member.size)  # taken from its end
         self._available = available
         self._news = news
         self._folders: set[Path] = set()
-        self.stopped = False
+        place.mkdir(parents=True)
 
-    def work(self) -> None:
-        """Unpack members until none is left; several threads may do so at once. Raises WrongBytes, Stopped, OSError."""
+    @property
+    def waiting(self) -> bool:
+        """Some members are nobody's yet."""
+        return bool(self._waiting)
+
+    def peek(self) -> Member | None:
+        """The costliest member whose bytes have begun to come; ``news`` is held."""
+        come = (member for member in reversed(self._waiting) if self._available(member.header) > member.header)
+        return next(come, None)
+
+    def taken(self, member: Member) -> None:
+        """``member`` is the caller's now; ``news`` is held."""
+        self._waiting.remove(member)
+
+    def work(self, member: Member) -> None:
+        """Unpack ``member``, waiting for its bytes. Raises WrongBytes, Stopped, OSError."""
         with self.path.open("rb") as file:
-            while (member := self._next()) is not None:
-                self._unpack(file.fileno(), member)
-
-    def _next(self) -> Member | None:
-        """The costliest member whose bytes have begun to come; else, after a wait, the costliest of all."""
+            self._unpack(file.fileno(), member)
         with self._news:
-            if self.stopped:
-                raise Stopped
-            for index in range(len(self._left) - 1, -1, -1):
-                if self._available(self._left[index].header) > self._left[index].header:
-                    return self._left.pop(index)
-            return self._left.pop() if self._left else None
+            self.unfinished -= 1
+            self._news.notify_all()
 
     def _unpack(self, descriptor: int, member: Member) -> None:
         target = self.place / member.name
@@ -107,27 +115,3 @@ def _write(descriptor: int, data: bytes) -> int:
     while view:
         view = view[os.write(descriptor, view) :]
     return len(data)
-
-
-def unpack(path: Path, place: Path, *, threads: int) -> None:
-    """Unpack the whole wheel at ``path`` into ``place``, which is made. Raises WrongBytes, OSError."""
-    size = path.stat().st_size
-    unpacking = Unpacking(path, place, lambda _: size, threading.Condition())
-    place.mkdir(parents=True)
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            unpacking.work()
-        except BaseException as error:  # noqa: BLE001 raised again below
-            unpacking.stopped = True
-            failures.append(error)
-
-    workers = [threading.Thread(target=work) for _ in range(threads - 1)]
-    for worker in workers:
-        worker.start()
-    work()
-    for worker in workers:
-        worker.join()
-    if failures:
-        raise next((error for error in failures if not isinstance(error, Stopped)), failures[0])
