@@ -7,17 +7,12 @@ silently ignored is worse than none.
 from __future__ import annotations
 
 import difflib
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from paddle_bootstrap import toml
 from paddle_bootstrap.errors import ConfigError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 NAME = "paddle-bootstrap.toml"
 
@@ -61,8 +56,8 @@ def load(paths: Sequence[Path]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        data = toml.read(path)
+    except (OSError, UnicodeDecodeError, toml.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}", hint="the file must be TOML in UTF-8: key = value") from error
     return {key: _checked(path, key, value) for key, value in data.items()}
 

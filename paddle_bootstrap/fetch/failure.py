@@ -14,7 +14,7 @@ Kind = Literal[
 ]
 
 
-class MirrorFailure(Exception):  # noqa: N818
+class MirrorFailure(Exception):
     """One mirror's reason, in words fit for anybody's eyes."""
 
     def __init__(self, kind: Kind, reason: str, *, retry: bool = False) -> None:

@@ -172,10 +172,10 @@ class Plugin:
             required=not (outcome == "skipped" and self._excused(item)),
             device=device.label if device else None,
             summary=summary,
-            measured=getattr(error, "measured", None),
-            expected=getattr(error, "expected", None),
-            likely=getattr(error, "likely", None),
-            fix=getattr(error, "fix", None) or (fix if outcome in ("failed", "error") else None),
+            measured=_said(error, "measured"),
+            expected=_said(error, "expected"),
+            likely=_said(error, "likely"),
+            fix=_said(error, "fix") or (fix if outcome in ("failed", "error") else None),
             measurements=tuple(notes.measurements),
             warnings=tuple(notes.warnings),
             seconds=round(time.time() - self._began, 3),
@@ -260,6 +260,12 @@ def _judged(raised: Any, notes: Notes) -> tuple[Outcome, Cause | None, str]:
     if isinstance(error, pytest.FixtureLookupError):
         return "error", "raised", f"there is no fixture called {error.argname}"
     return "error", "raised", f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _said(error: BaseException | None, name: str) -> str | None:
+    """As text, whatever a check gave: a path or a number would stop the report."""
+    value = getattr(error, name, None)
+    return None if value is None else str(value)
 
 
 def _told(item: pytest.Item) -> tuple[str, str | None]:

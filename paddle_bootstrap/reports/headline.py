@@ -69,7 +69,9 @@ def _fetched(results: Results) -> str:
         return ""
     size = human_bytes(sum(record["bytes"] for record in results.transfers))
     seconds = human_seconds(sum(record["seconds"] for record in results.transfers))
-    mirrors = ", ".join(dict.fromkeys(record["mirror"] for record in results.transfers if record["bytes"]))
+    mirrors = ", ".join(
+        dict.fromkeys(record["mirror"].partition(" (")[0] for record in results.transfers if record["bytes"])
+    )
     return f"{len(fetched)} wheel{'s' if len(fetched) > 1 else ''}, {size} in {seconds}{f' from {mirrors}' if mirrors else ''}"
 
 

@@ -132,6 +132,7 @@ def test_sys_exit_in_a_teardown_judges_nothing_wrongly(site: Folder, run: Run) -
     site.put("sub/check_site_b.py", "def check_b():\n    pass\n")
     results = run()
     assert results["site.a"].outcome == "error"
+    assert "site.a called sys.exit in its teardown; without a result: site" in results["site.all_checks_ran"].summary
     assert not any(result.outcome == "failed" for result in results.values())
     assert judge(list(results.values())) == "inconclusive"
 

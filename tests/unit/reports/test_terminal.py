@@ -148,7 +148,7 @@ def test_the_end_says_exit_code_and_what_to_do(name: str, says: str) -> None:
 
 
 def test_what_two_mirrors_brought_is_one_wheel() -> None:
-    assert "fetched 1 wheel, 759 MB in 2 min 2 s from official (" in " ".join(terminal.render(RUNS["warned"]).split())
+    assert "fetched 1 wheel, 759 MB in 2 min 2 s from official, " in " ".join(terminal.render(RUNS["warned"]).split())
 
 
 @pytest.mark.parametrize(

@@ -97,15 +97,20 @@ def at(data: Any, key: str, put: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda other: put({**data, key: other})
 
 
+def at_start(data: list[Any], put: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda other: put([other, *data[1:]])
+
+
 def mutations(data: Any, put: Callable[[Any], Any]) -> list[Any]:
     """``data`` with each of its values replaced by a value of every other kind, and with each of its keys left out."""
-    found = [put(other) for other in (None, True, -1, 1.5, "", "x", [], {})]
+    others: tuple[Any, ...] = (None, True, -1, 1.5, "", "x", [], {})
+    found = [put(other) for other in others]
     if isinstance(data, dict):
         for key, value in data.items():
             found.append(put({name: item for name, item in data.items() if name != key}))
             found += mutations(value, at(data, key, put))
     if isinstance(data, list) and data:
-        found += mutations(data[0], lambda other: put([other, *data[1:]]))
+        found += mutations(data[0], at_start(data, put))
     return found
 
 
