@@ -67,7 +67,7 @@ class Conductor:
 
     def _join(self, now: float) -> None:
         """A file that no mirror of those asked so far can give is a reason to ask the next one at once."""
-        started = [lane for lane in self.lanes if lane.starts <= now]
+        started = [lane for lane in self.lanes if max(lane.starts, lane.resting_until) <= now]
         for arriving in self.board.arrivings:
             if arriving.complete or any(lane.can_serve(arriving.wheel) for lane in started):
                 continue

@@ -6,6 +6,7 @@ thread that takes ranges from the board. One thread hashes files in order, one m
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -117,9 +118,12 @@ class _Work:
         for arriving in self.board.arrivings:
             arriving.flush(self.board.condition)
             arriving.close()
+            if not arriving.named and not arriving.done_bytes:
+                self.store.drop_partial(arriving.wheel)
 
     def _start(self, target: object, *arguments: object) -> None:
-        thread = threading.Thread(target=self._guarded, args=(target, *arguments), daemon=True)
+        context = contextvars.copy_context()  # progress is told to the same observer
+        thread = threading.Thread(target=context.run, args=(self._guarded, target, *arguments), daemon=True)
         self._threads.append(thread)
         thread.start()
 

@@ -74,8 +74,8 @@ class Lane:
     most_lines: int = 0
     wrong_pieces: int = 0
     errors: int = 0
-    _judged: float = 0.0
-    _before: float = 0.0  # speed when the last connections were added
+    _marked: tuple[float, int] = (0.0, 0)  # monotonic and bytes, when its speed was last looked at
+    _before: float = 0.0  # speed with fewer connections
     _settled: bool = False
 
     def can_serve(self, wheel: Wheel) -> bool:
@@ -96,16 +96,17 @@ class Lane:
 
     def _grow(self, now: float) -> None:
         """Twice as many, as long as that pays; what did not pay is not tried again."""
-        if self._settled or len(self.lines) < self.target or now - self._judged < SETTLE:
+        if self._settled or len(self.lines) < min(self.target, self.cap):
             return
-        speed = self.meter.speed
-        if any(line.meter.total == 0 for line in self.lines):
-            return
-        if self._before and speed < GAIN * self._before:
-            self._settled = True
-            return
-        self._before, self._judged = speed, now
-        self.target = min(self.cap, 2 * self.target)
+        since, before = self._marked
+        if not since or any(line.meter.total == 0 for line in self.lines):
+            self._marked = (now, self.meter.total)
+        elif now - since >= SETTLE:
+            speed = (self.meter.total - before) / (now - since)
+            self._settled = speed < GAIN * self._before
+            self._before, self._marked = speed, (0.0, 0)
+            if not self._settled:
+                self.target = min(self.cap, 2 * self.target)
 
     def slow_down(self, seconds: float | None) -> None:
         """It asked for less: one connection less from now on, and none more for a while."""

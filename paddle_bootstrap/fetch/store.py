@@ -61,6 +61,11 @@ class Store:
         """Which of a partial's bytes have arrived."""
         return self.partial(wheel).with_suffix(".map")
 
+    def drop_partial(self, wheel: Wheel) -> None:
+        """Nothing of it has arrived."""
+        self.partial(wheel).unlink(missing_ok=True)
+        self.map_of(wheel).unlink(missing_ok=True)
+
     @property
     def uv_cache(self) -> Path:
         return self.root / "uv"
@@ -111,7 +116,7 @@ class Store:
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        return path.stat().st_blocks * 512  # a partial file has holes
     except OSError:
         return 0
 
