@@ -1,7 +1,7 @@
 """The store: wheels by their sha256, so that one name with many contents (one per cuXXX folder) mixes nothing.
 
 ROOT/wheels/sha256/AA/SHA256/FILENAME    verified, complete
-ROOT/partial/SHA256.part                 what has arrived so far; the next run goes on there
+ROOT/partial/SHA256.part, SHA256.map     what has arrived so far, and which bytes those are; the next run goes on there
 ROOT/unpacked/AA/SHA256/                 a wheel, unpacked: targets hold links to these files
 ROOT/unpacking/SHA256/                   one that is being unpacked, or was when its run was killed
 ROOT/lock                                held while a run writes
@@ -88,6 +88,15 @@ class Store:
             place.replace(path)
         return path
 
+    def map_of(self, wheel: Wheel) -> Path:
+        """Which of a partial's bytes have arrived."""
+        return self.partial(wheel).with_suffix(".map")
+
+    def drop_partial(self, wheel: Wheel) -> None:
+        """Nothing of it has arrived."""
+        self.partial(wheel).unlink(missing_ok=True)
+        self.map_of(wheel).unlink(missing_ok=True)
+
     @property
     def lock(self) -> Path:
         return self.root / "lock"
@@ -98,6 +107,7 @@ class Store:
         with self.explained():
             path.parent.mkdir(parents=True, exist_ok=True)
             self.partial(wheel).replace(path)
+            self.map_of(wheel).unlink(missing_ok=True)
             _flush(path.parent)
         return path
 
@@ -133,7 +143,7 @@ class Store:
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        return path.stat().st_blocks * 512  # a partial file has holes
     except OSError:
         return 0
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.errors import UsageError
@@ -49,10 +50,14 @@ def shipped() -> tuple[Mirror, ...]:
     return tuple(mirror for mirror in mirrors if mirror is not None)
 
 
-def _from_row(row: Mapping[str, str]) -> Mirror | None:
+def _from_row(row: Mapping[str, Any]) -> Mirror | None:
     url = official.address() if row["url"] == OFFICIAL else row["url"]
     kind: Kind = "files" if row["kind"] == "files" else "simple"
-    return mirror_at(url, name=row["name"], kind=kind, note=row["note"], source=row["source"]) if url else None
+    if not url:
+        return None
+    return mirror_at(
+        url, name=row["name"], kind=kind, note=row["note"], source=row["source"], connections=row["connections"]
+    )
 
 
 def _named(wanted: str, cwd: Path) -> Mirror:
@@ -99,7 +104,7 @@ def _distinct(mirrors: Sequence[Mirror]) -> list[Mirror]:
         if key not in first:
             first[key] = mirror
         elif mirror.source != first[key].source:
-            first[key] = replace(first[key], name=mirror.name)
+            first[key] = replace(first[key], name=mirror.name, connections=mirror.connections)
     return list(first.values())
 
 

@@ -29,6 +29,7 @@ class Mirror:
     source: str = ""  # where the address is from
     certificate: str | None = None  # file or folder of certificates that replaces the default ones
     proxy: str | None = None
+    connections: int = 16  # at once, at most
     _login: Login | None = field(default=None, repr=False)
     _proxy_login: Login | None = field(default=None, repr=False)
 
@@ -67,11 +68,12 @@ def mirror_at(
     source: str = "",
     certificate: str | None = None,
     proxy: str | None = None,
+    connections: int = 16,
 ) -> Mirror:
     """The mirror at ``url``, its credentials where nobody sees them. Raises UsageError for a bad address."""
     bare, login = split(url.strip())
     bare_proxy, proxy_login = split(proxy if "://" in proxy else f"http://{proxy}") if proxy else (None, None)
-    return Mirror(name or _short(bare), bare, kind, note, source, certificate, bare_proxy, login, proxy_login)
+    return Mirror(name or _short(bare), bare, kind, note, source, certificate, bare_proxy, connections, login, proxy_login)
 
 
 def identity(url: str) -> str:

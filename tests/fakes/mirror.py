@@ -59,6 +59,8 @@ class Fault:
     silent: threading.Event | None = None  # say nothing, not even a status line, until this is set
     stall_after: int | None = None  # with ``silent``: send so many bytes first
     pace: float = 0.0  # seconds between each 64 kB of a stalled answer
+    drip_after: int | None = None  # with ``silent``: send so many bytes, then a byte every 20 ms
+    flips: tuple[int, ...] = ()  # offsets in the file of bytes that are delivered wrong
     redirect: str | None = None
     range_shift: int = 0  # answer a range with one that starts so many bytes later
     times: int | None = None
@@ -232,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, name: str) -> None:
         mirror = self.server.mirror
         fault = self._fault(name)
-        if fault.silent and fault.stall_after is None:
+        if fault.silent and fault.stall_after is None and fault.drip_after is None:
             fault.silent.wait()
         if name not in mirror.wheels:
             return self._send(404, b"no such file")
@@ -242,19 +244,23 @@ class _Handler(BaseHTTPRequestHandler):
             extra = {"Retry-After": fault.retry_after} if fault.retry_after else {}
             return self._send(fault.status, b"no", extra)
         data = mirror.wheels[name] if fault.body is None else fault.body
+        for offset in fault.flips:
+            data = data[:offset] + bytes([data[offset] ^ 1]) + data[offset + 1 :]
         if fault.wrong:
             data = data[:-1] + bytes([data[-1] ^ 1])
         tag = f'"{hashlib.md5(data).hexdigest()}"'
         headers = {"Content-Type": fault.content_type, **({"ETag": tag} if mirror.etag else {})}
         status, start = 200, 0
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if wanted and mirror.ranges and self.headers.get("If-Range", tag) == tag:
             start = int(wanted[1])
             if start >= len(data):
                 return self._send(416, b"", {"Content-Range": f"bytes */{len(data)}"})
             start += fault.range_shift
             status = 206
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            end = min(int(wanted[2]) + 1, len(data)) if wanted[2] else len(data)
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
+            data = data[:end]
         return self._send(status, data[start:], headers, fault)
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str] = {}, fault: Fault | None = None) -> None:
@@ -273,6 +279,13 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(part[start : min(start + (1 << 16), fault.stall_after)])
                 fault.silent.wait(fault.pace)
             fault.silent.wait()
+            part = b""
+        if fault and fault.drip_after is not None and fault.silent:
+            self.wfile.write(part[: fault.drip_after])
+            for byte in part[fault.drip_after :]:
+                if fault.silent.wait(0.02):
+                    break
+                self.wfile.write(bytes([byte]))
             part = b""
         if chunked:
             self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n" if part else b"")

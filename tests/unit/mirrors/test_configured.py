@@ -24,6 +24,9 @@ class Warned:
 
     note = step = warn
 
+    def total(self, done: int, total: int) -> None:
+        pass
+
     def transfer(self, name: str, done: int, total: int | None) -> None:
         raise AssertionError(name, done, total)
 

@@ -1,0 +1,171 @@
+"""Who delivered what, and why not: from this come the records of a fetch, and what a failure means for its mirror."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from paddle_bootstrap import progress
+from paddle_bootstrap.fetch.arriving import Arriving
+from paddle_bootstrap.fetch.board import Run
+from paddle_bootstrap.fetch.failure import MirrorFailure
+from paddle_bootstrap.fetch.lane import Lane
+from paddle_bootstrap.fetch.patience import Patience
+from paddle_bootstrap.fetch.transfer import Brought, Outcome, TransferRecord
+from paddle_bootstrap.lock.model import Wheel
+
+REFUSALS = (
+    2  # files in a row that a mirror refused: it will refuse the rest too, and asking on is what gets hosts banned
+)
+
+
+@dataclass
+class Part:
+    """One mirror's part in one file."""
+
+    bytes: int = 0
+    began: float = 0.0
+    ended: float = 0.0
+    failures: int = 0  # in a row, without progress
+    asked: bool = False
+    errors: int = 0
+    open: int = 0  # requests at this moment
+    most: int = 0  # of them at once
+
+
+class Ledger:
+    """Who changes it holds the board's lock."""
+
+    def __init__(self, lanes: Sequence[Lane], patience: Patience) -> None:
+        self.lanes = lanes
+        self.patience = patience
+        self._parts: dict[tuple[str, int], Part] = {}
+
+    def begin(self, run: Run) -> None:
+        """``run`` is about to be asked for."""
+        part = self._part(run.arriving.wheel, run.line.lane)
+        part.began = part.began or time.monotonic()
+        part.asked = True
+        part.open += 1
+        part.most = max(part.most, part.open)
+
+    def end(self, run: Run, delivered: int) -> None:
+        """``run`` has ended after ``delivered`` bytes, of which it may have gained fewer."""
+        part = self._part(run.arriving.wheel, run.line.lane)
+        part.open -= 1
+        part.ended = time.monotonic()
+        part.bytes += delivered
+        if run.gained >= self.patience.progress or run.learned:
+            part.failures = 0
+        if run.gained >= self.patience.progress:
+            run.line.lane.refusals = 0
+
+    def judge(self, run: Run, failure: MirrorFailure) -> float:
+        """What a failure means for its mirror; returns how many seconds its connection should wait."""
+        lane, wheel = run.line.lane, run.arriving.wheel
+        part = self._part(wheel, lane)
+        part.errors += 1
+        if failure.kind in ("refused", "limited", "unreachable") and self._is_extra(run):
+            lane.slow_down()
+            return 0.0
+        if failure.kind == "unreachable":
+            self._drop(lane, wheel, failure)
+        elif failure.kind in ("missing", "wrong"):
+            self._lack(lane, wheel, failure)
+        elif failure.kind == "refused" and lane.can_serve(wheel):
+            lane.refusals += 1
+            self._lack(lane, wheel, failure)
+            if lane.refusals >= REFUSALS:
+                self._drop(lane, wheel, failure)
+        elif failure.kind in ("limited", "broken"):
+            return self._again(lane, wheel, part, failure)
+        return 0.0
+
+    def _is_extra(self, run: Run) -> bool:
+        """The mirror has other requests of ours, of this file or after it gave some of this file."""
+        line, lane = run.line, run.line.lane
+        others = [other for other in lane.lines if other is not line and other.asked_at is not None]
+        same = [other for other in others if other.busy_with == run.arriving.wheel.filename]
+        return bool(same or (others and self._part(run.arriving.wheel, lane).bytes))
+
+    def _again(self, lane: Lane, wheel: Wheel, part: Part, failure: MirrorFailure) -> float:
+        part.failures += 1
+        if not failure.retry or part.failures > self.patience.retries:
+            if failure.kind == "limited":
+                self._drop(lane, wheel, failure)
+            else:
+                self._lack(lane, wheel, failure)
+            return 0.0
+        progress.note(f"{wheel.filename}: {lane.source.mirror.redacted}: {failure.reason}; asked again")
+        pause = self.patience.pause * 2 ** (part.failures - 1)
+        if failure.kind == "limited":
+            lane.rest(failure.wait if failure.wait is not None else pause)
+            return 0.0
+        return pause if part.failures > 1 or failure.kind != "broken" else 0.0
+
+    def _lack(self, lane: Lane, wheel: Wheel, failure: MirrorFailure) -> None:
+        if lane.can_serve(wheel):
+            lane.lacks[wheel.filename] = failure
+            tell = progress.note if failure.kind == "missing" else progress.warn
+            tell(f"{wheel.filename}: {lane.source.mirror.redacted}: {failure.reason}")
+
+    def _drop(self, lane: Lane, wheel: Wheel, failure: MirrorFailure) -> None:
+        if lane.out is None:
+            lane.out = failure
+            reason = f"{lane.source.mirror.redacted}: {failure.reason}; it is not asked again"
+            progress.warn(f"{wheel.filename}: {reason}")
+
+    def brought(self, arrivings: Sequence[Arriving], unsized: Sequence[Wheel]) -> Brought:
+        """Every mirror's part in every file that it was asked for, or would have been; none told ``unsized`` files' size."""
+        records = [
+            record
+            for arriving in arrivings
+            for lane in self.lanes
+            if (record := self._record(arriving, lane)) is not None
+        ]
+        for wheel in unsized:
+            for lane in self.lanes:
+                if failure := lane.lacks.get(wheel.filename) or lane.out:
+                    records.append(
+                        TransferRecord(
+                            wheel.filename, lane.source.mirror.redacted, 0, 0, 0.0, _outcome(failure), failure.reason
+                        )
+                    )
+        missing = tuple(arriving.wheel for arriving in arrivings if not arriving.kept)
+        return Brought(tuple(records), (*missing, *unsized))
+
+    def _record(self, arriving: Arriving, lane: Lane) -> TransferRecord | None:
+        wheel = arriving.wheel
+        part = self._parts.get((wheel.filename, lane.number), Part())
+        failure = lane.lacks.get(wheel.filename) or (None if part.bytes and arriving.named else lane.out)
+        if not part.asked and (arriving.named or failure is None):
+            return None
+        outcome: Outcome = "fetched"
+        if failure:
+            outcome = _outcome(failure) if part.asked else "skipped"
+        elif not part.bytes:
+            return None
+        seconds = round(part.ended - part.began, 3)
+        reason = failure.reason if failure else None
+        return TransferRecord(
+            wheel.filename,
+            lane.source.mirror.redacted,
+            part.bytes,
+            arriving.resumed,
+            seconds,
+            outcome,
+            reason,
+            connections=part.most,
+            errors=part.errors,
+            wrong_pieces=lane.wrong_pieces[wheel.filename],
+        )
+
+    def _part(self, wheel: Wheel, lane: Lane) -> Part:
+        return self._parts.setdefault((wheel.filename, lane.number), Part())
+
+
+def _outcome(failure: MirrorFailure) -> Outcome:
+    if failure.kind == "wrong":
+        return "wrong"
+    return "missing" if failure.kind == "missing" else "failed"
