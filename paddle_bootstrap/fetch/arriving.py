@@ -41,6 +41,7 @@ class Arriving:
         self.resumed = sum(self.length(block) for block, state in enumerate(self.states) if state == DONE)
         self.done_bytes = self.resumed
         self.verified = bytearray(-(-size // PIECE_SIZE))
+        self.first: list[range] = []  # blocks to be asked for before others
         self.judging: set[int] = set()  # pieces that somebody is reading
         self.doubts: dict[int, Doubt] = {}  # pieces that were wrong, and whose senders are not known for sure
         self.only: int | None = None  # the one lane that may deliver, while a liar is looked for
@@ -64,6 +65,11 @@ class Arriving:
                 os.ftruncate(self._descriptor, self.size)
             self.map = BlockMap(self.store.map_of(self.wheel), self.size)
 
+    def verified_until(self, offset: int) -> int:
+        """The end of the verified bytes from ``offset`` on; ``offset`` itself when there are none. Needs no lock."""
+        unverified = self.verified.find(0, offset // PIECE_SIZE)
+        return self.size if unverified < 0 else max(offset, unverified * PIECE_SIZE)
+
     @property
     def complete(self) -> bool:
         """Every byte is there; whether they are the right ones is another question."""
@@ -80,6 +86,10 @@ class Arriving:
 
     def ask(self, most: int) -> tuple[int, int] | None:
         """Mark the first free blocks, in a row and at most ``most`` of them, as asked for: (start, end)."""
+        while self.first:
+            if asked := self._ask(FREE, self.first[0].start, self.first[0].stop, most):
+                return asked
+            del self.first[0]
         asked = self._ask(FREE, self._hint, len(self.states), most)
         self._hint = asked[0] if asked else len(self.states)
         return asked

@@ -83,7 +83,11 @@ class BlockMap:
             about = json.loads(head)
         except (OSError, ValueError):
             return None
-        if not isinstance(about, dict) or len(states) != self.count or {**about, "boot": ""} != {**self._about, "boot": ""}:
+        if (
+            not isinstance(about, dict)
+            or len(states) != self.count
+            or {**about, "boot": ""} != {**self._about, "boot": ""}
+        ):
             return None
         believed = {FLUSHED, WRITTEN} if about.get("boot") == self._about["boot"] else {FLUSHED}
         return bytearray(state if state in believed else 0 for state in states)

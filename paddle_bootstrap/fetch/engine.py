@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from paddle_bootstrap import progress
 from paddle_bootstrap.errors import BootstrapError, DamagedLock
 from paddle_bootstrap.fetch import blame
+from paddle_bootstrap.fetch.alongside import Alongside
 from paddle_bootstrap.fetch.arriving import Arriving
 from paddle_bootstrap.fetch.block_map import BLOCK
 from paddle_bootstrap.fetch.board import Board, Run
@@ -43,8 +44,11 @@ class Engine:
         self.patience = patience
         self.terms = terms
 
-    def bring(self, wheels: Sequence[Wheel], sources: Sequence[Source], store: Store) -> Brought:
-        """Bring ``wheels`` into the store. Raises NoSpace, InstallFailed; what arrived stays for the next run."""
+    def bring(self, wheels: Sequence[Wheel], sources: Sequence[Source], store: Store, *, unpack: bool) -> Brought:
+        """Bring ``wheels`` into the store, unpacked too where their pieces can be judged.
+
+        Raises NoSpace, InstallFailed, WrongBytes; what arrived stays for the next run.
+        """
         now = time.monotonic()
         lanes = [
             Lane(
@@ -61,11 +65,17 @@ class Engine:
         if len(known) and any(wheel.size is None for wheel in wheels):
             store.require_space(known)
         arrivings = [Arriving(store, wheel, wheel.size or 0) for wheel in in_order(known)]
-        work = _Work(Board(arrivings), ledger, store, self.patience, Rate(self.terms.limit_rate))
+        board = Board(arrivings)
+        alongside = Alongside(store, board.condition) if unpack else None
+        work = _Work(board, ledger, store, self.patience, Rate(self.terms.limit_rate), alongside)
+        finished = False
         try:
             work.run()
+            finished = True
         finally:
             work.close()
+            if alongside:
+                alongside.close(finish=finished)
         return ledger.brought(arrivings, [wheel for wheel in sized if wheel.size is None])
 
     def _sized(self, wheel: Wheel, lanes: Sequence[Lane]) -> Wheel:
@@ -100,13 +110,22 @@ def in_order(wheels: Sequence[Wheel]) -> list[Wheel]:
 
 
 class _Work:
-    def __init__(self, board: Board, ledger: Ledger, store: Store, patience: Patience, rate: Rate) -> None:
+    def __init__(
+        self,
+        board: Board,
+        ledger: Ledger,
+        store: Store,
+        patience: Patience,
+        rate: Rate,
+        alongside: Alongside | None,
+    ) -> None:
         self.board = board
         self.ledger = ledger
         self.lanes = ledger.lanes
         self.store = store
         self.patience = patience
         self.rate = rate
+        self.alongside = alongside
         self._to_hash: SimpleQueue[Arriving | None] = SimpleQueue()
         self._stop = threading.Event()
         self._lines: set[threading.Thread] = set()
@@ -115,6 +134,8 @@ class _Work:
     def run(self) -> None:
         for arriving in self.board.arrivings:
             self._to_hash.put(arriving)  # what an earlier run left
+            if self.alongside:
+                self.alongside.expect(arriving)
         conductor = Conductor(
             self.board, self.ledger, self.patience, self._open, limited=self.rate.per_second is not None
         )
@@ -272,6 +293,8 @@ class _Work:
             tell = blame.right_piece if right else blame.wrong_piece
             tell(arriving, piece, prints, self.lanes)
             self.board.condition.notify_all()
+        if right and self.alongside:
+            self.alongside.consider(arriving)
 
     def _hash(self) -> None:
         """The digest of each file, in order, from what is on the disk."""
@@ -317,6 +340,8 @@ class _Work:
             arriving.named = True
         arriving.close(condition)
         self.store.keep(arriving.wheel)
+        if self.alongside:
+            self.alongside.keep(arriving)
         progress.transfer(arriving.wheel.filename, arriving.size, arriving.size)
         with condition:
             arriving.kept = True

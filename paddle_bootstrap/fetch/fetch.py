@@ -38,10 +38,12 @@ def fetch(
     patience: Patience | None = None,
     terms: Terms | None = None,
     environ: Mapping[str, str] = os.environ,
+    unpack: bool = False,
 ) -> Fetched:
     """All of ``wheels`` in the store. Wheels that are there already cost nothing: no lock, no network.
 
     ``build`` is the build's folder on mirrors that keep one per build ("cu118"); without it those are not asked.
+    ``unpack``: what has digests of its pieces is unpacked while it arrives.
 
     Raises NoMirrorServes or WrongBytes naming every mirror with its reason, NoSpace before anything is downloaded,
     TargetBusy when another run holds the store, InstallFailed when the store cannot be written.
@@ -55,15 +57,15 @@ def fetch(
             patience, terms = patience or Patience(), terms or Terms()
             _consider_trust(usable, terms)
             sources = [Source(mirror, environ, patience, terms.trusted_hosts) for mirror in usable]
-            records = _bring(missing, sources, store, transfer or Engine(patience, terms))
+            records = _bring(missing, sources, store, transfer or Engine(patience, terms), unpack=unpack)
     return Fetched({name: store.path(wheel.sha256, name) for name, wheel in wanted.items()}, records)
 
 
 def _bring(
-    missing: Sequence[Wheel], sources: Sequence[Source], store: Store, transfer: Transfer
+    missing: Sequence[Wheel], sources: Sequence[Source], store: Store, transfer: Transfer, *, unpack: bool
 ) -> tuple[TransferRecord, ...]:
     store.require_space(missing)
-    brought = transfer.bring(missing, sources, store)
+    brought = transfer.bring(missing, sources, store, unpack=unpack)
     if brought.missing:
         raise _explained(brought, len(missing), len(sources))
     return brought.records

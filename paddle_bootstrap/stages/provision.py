@@ -30,6 +30,7 @@ def fetch_wheels(wish: Wish, plan: Plan) -> Fetched:
         store=Store(wish.store),
         terms=wish.terms,
         environ=wish.environ,
+        unpack=plan.state is not None,
     )
 
 

@@ -21,6 +21,7 @@ class Crew:
         self.news = news
         self.error: BaseException | None = None
         self._jobs: list[tuple[Unpacking, Ended]] = []
+        self._all: list[Unpacking] = []
         self._closing = False
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(threads)]
         for thread in self._threads:
@@ -30,6 +31,7 @@ class Crew:
         """``ended`` is called, by one of the threads, once every member of ``unpacking`` is there."""
         with self.news:
             self._jobs.append((unpacking, ended))
+            self._all.append(unpacking)
             self.news.notify_all()
 
     def close(self, *, finish: bool) -> None:
@@ -41,6 +43,8 @@ class Crew:
             self.news.notify_all()
         for thread in self._threads:
             thread.join()
+        for unpacking in self._all:
+            unpacking.close()
         if finish and self.error:
             raise self.error
 

@@ -30,6 +30,7 @@ class Unpacking:
         self.path = path
         self.place = place
         self.members = read(path)
+        self._file = path.open("rb")  # kept open: the file gets another name when it is whole
         self.unfinished = len(self.members)
         self.stopped = False
         self._waiting = sorted(self.members, key=lambda member: member.size)  # taken from its end
@@ -54,11 +55,14 @@ class Unpacking:
 
     def work(self, member: Member) -> None:
         """Unpack ``member``, waiting for its bytes. Raises WrongBytes, Stopped, OSError."""
-        with self.path.open("rb") as file:
-            self._unpack(file.fileno(), member)
+        self._unpack(self._file.fileno(), member)
         with self._news:
             self.unfinished -= 1
             self._news.notify_all()
+
+    def close(self) -> None:
+        """Nobody works on it any more."""
+        self._file.close()
 
     def _unpack(self, descriptor: int, member: Member) -> None:
         target = self.place / member.name

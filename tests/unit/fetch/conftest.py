@@ -76,6 +76,7 @@ def bring(store: Store, environ: Mapping[str, str], heard: Heard) -> Bring:
         build: str | None = None,
         patience: Patience = HASTE,
         terms: Terms | None = None,
+        unpack: bool = False,
     ) -> Fetched:
         mirrors = [place if isinstance(place, Mirror) else mirror_at(place) for place in places]
         wanted = [wheels] if isinstance(wheels, Wheel) else wheels
@@ -87,6 +88,7 @@ def bring(store: Store, environ: Mapping[str, str], heard: Heard) -> Bring:
                 store=store,
                 patience=patience,
                 terms=terms,
+                unpack=unpack,
                 environ=environ,
             )
 

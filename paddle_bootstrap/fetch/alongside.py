@@ -1,0 +1,99 @@
+"""Unpacking while the bytes arrive: only pieces that match the lock's digests are looked at.
+
+The end of a wheel, where its directory is, is fetched first, then its members in the order of their cost. An unpacked wheel
+gets its name in the store when it is complete and the whole file's sha256 holds, whichever comes last.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from paddle_bootstrap.fetch.arriving import Arriving
+from paddle_bootstrap.fetch.block_map import BLOCK
+from paddle_bootstrap.fetch.store import Store
+from paddle_bootstrap.lock.model import PIECE_SIZE
+from paddle_bootstrap.unpack.crew import Crew
+from paddle_bootstrap.unpack.members import Member, directory_start
+from paddle_bootstrap.unpack.unpacking import Unpacking
+
+COSTLY = 100  # a member that is more than this part of its wheel is worth fetching before others
+
+
+@dataclass
+class _Job:
+    place: Path
+    unpacked: bool = False
+    verified: bool = False
+
+
+class Alongside:
+    """The unpacking side of one fetch. ``news`` is the board's condition."""
+
+    def __init__(self, store: Store, news: threading.Condition) -> None:
+        self.store = store
+        self.news = news
+        self.crew = Crew(news)
+        self._jobs: dict[str, _Job] = {}
+
+    def expect(self, arriving: Arriving) -> None:
+        """Have its end fetched first. Without digests of its pieces nothing can be unpacked before all is there."""
+        if arriving.wheel.pieces and self.store.unpacked(arriving.wheel) is None:
+            arriving.first = [_blocks(arriving, max(0, arriving.size - 2 * PIECE_SIZE), arriving.size)]
+
+    def consider(self, arriving: Arriving) -> None:
+        """Begin to unpack, once the wheel's directory is there. Raises WrongBytes for a wheel that holds what it may not.
+
+        Called after each piece, by any thread; none of them holds the lock.
+        """
+        with self.news:
+            if arriving.wheel.filename in self._jobs or not self._may_begin(arriving):
+                return
+            job = self._jobs[arriving.wheel.filename] = _Job(self.store.place_to_unpack(arriving.wheel))
+        unpacking = Unpacking(self.store.partial(arriving.wheel), job.place, arriving.verified_until, self.news)
+        with self.news:
+            arriving.first = [_blocks(arriving, member.header, member.end) for member in _costly(unpacking.members)]
+        self.crew.add(unpacking, partial(self._mark, arriving, unpacked=True))
+
+    def _may_begin(self, arriving: Arriving) -> bool:
+        if not arriving.wheel.pieces or arriving.named or self.store.unpacked(arriving.wheel):
+            return False
+        end = max(0, arriving.size - PIECE_SIZE)
+        if arriving.verified_until(end) < arriving.size:
+            return False
+        start = directory_start(self.store.partial(arriving.wheel))
+        if start is not None and arriving.verified_until(start) < arriving.size:
+            arriving.first = [_blocks(arriving, start, arriving.size)]
+            return False
+        return start is not None
+
+    def keep(self, arriving: Arriving) -> None:
+        """Its sha256 holds."""
+        self._mark(arriving, verified=True)
+
+    def _mark(self, arriving: Arriving, *, unpacked: bool = False, verified: bool = False) -> None:
+        with self.news:
+            job = self._jobs.get(arriving.wheel.filename)
+            if job is None:
+                return
+            job.unpacked, job.verified = job.unpacked or unpacked, job.verified or verified
+            if not (job.unpacked and job.verified):
+                return
+        self.store.keep_unpacked(arriving.wheel, job.place)
+
+    def close(self, *, finish: bool) -> None:
+        """Wait until what was begun is unpacked (``finish``), or stop. Raises what the unpacking raised."""
+        with self.store.explained():
+            self.crew.close(finish=finish)
+
+
+def _blocks(arriving: Arriving, start: int, end: int) -> range:
+    return range(start // BLOCK, min(-(-end // BLOCK), len(arriving.states)))
+
+
+def _costly(members: tuple[Member, ...]) -> list[Member]:
+    total = sum(member.size for member in members)
+    found = [member for member in members if member.size * COSTLY > total]
+    return sorted(found, key=lambda member: -member.size)
