@@ -192,10 +192,11 @@ class Board:
         """Keep ``data`` as ``block`` unless it is there; returns the piece that it completes."""
         arriving, lane = run.arriving, run.line.lane
         with self.condition:
+            if self.over or run.line.cut or lane.out or arriving.named:
+                return None  # the block stays with ``run``, whose release makes it free
             run.pos = block + 1
             doubt = arriving.doubts.get(block // BLOCKS)
-            unwanted = arriving.states[block] in (WRITING, DONE) or (doubt and doubt.by is not lane)
-            if unwanted or self.over or run.line.cut or lane.out or arriving.named:
+            if arriving.states[block] in (WRITING, DONE) or (doubt and doubt.by is not lane):
                 return None
             arriving.start_writing(block)
             arriving.busy += 1

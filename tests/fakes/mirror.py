@@ -18,6 +18,7 @@ import socket
 import ssl
 import threading
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -92,6 +93,12 @@ class FakeMirror:
     chunked: bool = False
     tls: Path | None = None  # certificate and key in one file; the address is then https
     proxy_login: tuple[str, str] | None = None  # asked of those who come through us as a proxy
+    rate: float | None = None  # bytes per second of each answer with a file
+    delay: float = 0.0  # seconds before the first byte of each answer with a file
+    most: int | None = None  # files that are served at once; one more gets ``too_many``
+    too_many: Fault = field(default_factory=lambda: Fault(status=503))
+    serving: int = 0  # files, at this moment
+    busiest: int = 0  # the most at once
     faults: dict[str, Fault] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
 
@@ -110,6 +117,7 @@ class FakeMirror:
         for fault in self.faults.values():
             if fault.silent:
                 fault.silent.set()
+        self._server.closing.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -137,6 +145,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     mirror: FakeMirror
     connections = 0
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.lock = threading.Lock()
+        self.closing = threading.Event()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is part of the tests."""
@@ -233,7 +246,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _file(self, name: str) -> None:
         mirror = self.server.mirror
-        fault = self._fault(name)
+        with self.server.lock:
+            full = mirror.most is not None and mirror.serving >= mirror.most
+            mirror.serving += not full
+            mirror.busiest = max(mirror.busiest, mirror.serving)
+        try:
+            self._deliver(name, mirror.too_many if full else self._fault(name))
+        finally:
+            with self.server.lock:
+                mirror.serving -= not full
+
+    def _deliver(self, name: str, fault: Fault) -> None:
+        mirror = self.server.mirror
         if fault.silent and fault.stall_after is None and fault.drip_after is None:
             fault.silent.wait()
         if name not in mirror.wheels:
@@ -244,11 +268,14 @@ class _Handler(BaseHTTPRequestHandler):
             extra = {"Retry-After": fault.retry_after} if fault.retry_after else {}
             return self._send(fault.status, b"no", extra)
         data = mirror.wheels[name] if fault.body is None else fault.body
-        for offset in fault.flips:
-            data = data[:offset] + bytes([data[offset] ^ 1]) + data[offset + 1 :]
+        if fault.flips:
+            flipped = bytearray(data)
+            for offset in fault.flips:
+                flipped[offset] ^= 1
+            data = bytes(flipped)
         if fault.wrong:
             data = data[:-1] + bytes([data[-1] ^ 1])
-        tag = f'"{hashlib.md5(data).hexdigest()}"'
+        tag = f'"{zlib.adler32(data[:4096] + data[-4096:]):x}"'
         headers = {"Content-Type": fault.content_type, **({"ETag": tag} if mirror.etag else {})}
         status, start = 200, 0
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
@@ -260,10 +287,13 @@ class _Handler(BaseHTTPRequestHandler):
             status = 206
             end = min(int(wanted[2]) + 1, len(data)) if wanted[2] else len(data)
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
-            data = data[:end]
-        return self._send(status, data[start:], headers, fault)
+        else:
+            end = len(data)
+        return self._send(status, memoryview(data)[start:end], headers, fault)
 
-    def _send(self, status: int, body: bytes, headers: Mapping[str, str] = {}, fault: Fault | None = None) -> None:
+    def _send(self, status: int, body: bytes | memoryview, headers: Mapping[str, str] = {}, fault: Fault | None = None) -> None:
+        if fault and self.server.mirror.delay:
+            self.server.closing.wait(self.server.mirror.delay)
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -288,13 +318,23 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(bytes([byte]))
             part = b""
         if chunked:
-            self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n" if part else b"")
+            self.wfile.write(f"{len(part):x}\r\n".encode() + bytes(part) + b"\r\n" if part else b"")
             if len(part) == len(body):
                 self.wfile.write(b"0\r\n\r\n")
+        elif fault and self.server.mirror.rate:
+            self._slowly(part, self.server.mirror.rate)
         else:
             self.wfile.write(part)
         if len(part) < len(body):
             self.close_connection = True
+
+
+    def _slowly(self, part: bytes | memoryview, rate: float) -> None:
+        step = max(1, min(1 << 16, int(rate / 50)))
+        for start in range(0, len(part), step):
+            self.wfile.write(part[start : start + step])
+            if self.server.closing.wait(step / rate):
+                return
 
 
 def _relay(source: socket.socket, sink: socket.socket) -> None:

@@ -1,0 +1,102 @@
+"""One mirror fails in the middle; the file comes all the same, soon, and with few bytes twice."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from paddle_bootstrap.errors import NoMirrorServes
+from tests.fakes.mirror import FakeMirror, Fault
+from tests.unit.fetch.conftest import HASTE, Bring, Heard
+from tests.unit.fetch.pieced import pieced, received
+
+WHEEL, DATA = pieced(size=8 << 20)
+NAME = WHEEL.filename
+SHARING = replace(HASTE, join=0.0, read=2.0, stall=0.5, floor=1e4)
+
+
+def faults() -> dict[str, Fault]:
+    return {
+        "cut": Fault(cut_after=1_500_000),
+        "stalls": Fault(stall_after=2_000_000, silent=threading.Event()),
+        "stalls once": Fault(stall_after=1_000_000, silent=threading.Event(), times=1),
+        "drips": Fault(drip_after=2_000_000, silent=threading.Event()),
+        "says nothing": Fault(silent=threading.Event()),
+        "404": Fault(status=404),
+        "500": Fault(status=500),
+        "403": Fault(status=403),
+        "503": Fault(status=503, retry_after="30"),
+        "shorter": Fault(body=DATA[:-70_000]),
+        "another range": Fault(range_shift=5),
+    }
+
+
+@pytest.mark.parametrize("name", faults())
+def test_one_of_two_fails(bring: Bring, name: str) -> None:
+    with FakeMirror({NAME: DATA}, rate=1.2e7) as bad, FakeMirror({NAME: DATA}, rate=1.2e7) as fine:
+        bad.faults[NAME] = faults()[name]
+        began = time.monotonic()
+        fetched = bring(WHEEL, bad.url, fine.url, patience=SHARING)
+        took = time.monotonic() - began
+    assert fetched.files[NAME].read_bytes() == DATA
+    assert received(fetched) <= len(DATA) * 1.08
+    assert took < 4.0  # two connections of the healthy one alone: 0.4 s
+
+
+def test_the_first_mirror_is_dead(bring: Bring) -> None:
+    with FakeMirror({NAME: DATA}, rate=2e7) as fine:
+        fetched = bring(WHEEL, "http://127.0.0.1:9/simple", fine.url, patience=replace(SHARING, join=5.0))
+    assert fetched.transfers[0].error == "connection refused"
+    assert fetched.transfers[1].bytes == len(DATA)
+
+
+@pytest.mark.parametrize("name", ["cut", "stalls once"])
+def test_the_only_mirror_fails_now_and_then(bring: Bring, name: str) -> None:
+    with FakeMirror({NAME: DATA}) as mirror:
+        mirror.faults[NAME] = faults()[name]
+        fetched = bring(WHEEL, mirror.url, patience=SHARING)
+    assert fetched.files[NAME].read_bytes() == DATA
+    assert fetched.transfers[0].errors >= 1
+    assert received(fetched) <= len(DATA) * 1.05
+
+
+@pytest.mark.parametrize("name", ["says nothing", "drips", "404", "500", "403"])
+def test_all_mirrors_fail(bring: Bring, name: str) -> None:
+    """It ends, names both, and keeps what has arrived."""
+    with FakeMirror({NAME: DATA}) as one, FakeMirror({NAME: DATA}) as two:
+        one.faults[NAME], two.faults[NAME] = faults()[name], faults()[name]
+        for mirror in (one, two):
+            mirror.faults[NAME].drip_after = 3_000 if name == "drips" else None
+        began = time.monotonic()
+        with pytest.raises(NoMirrorServes) as caught:
+            bring(WHEEL, one.url, two.url, patience=replace(SHARING, read=0.5, retries=1))
+    assert time.monotonic() - began < 8
+    assert len(caught.value.tried) == 2
+
+
+def test_retry_after_is_obeyed(bring: Bring) -> None:
+    small, data = pieced("small", size=1000)
+    with FakeMirror({small.filename: data}) as mirror:
+        mirror.faults[small.filename] = Fault(status=503, retry_after="1", times=1)
+        began = time.monotonic()
+        bring(small, mirror.url)
+    assert time.monotonic() - began >= 1.0
+
+
+def test_nothing_is_left_open(bring: Bring) -> None:
+    before, threads = len(os.listdir("/proc/self/fd")), threading.active_count()  # noqa: PTH208
+    with FakeMirror({NAME: DATA}) as mirror:
+        for _ in range(3):
+            bring(WHEEL, mirror.url).files[NAME].unlink()
+    assert threading.active_count() <= threads
+    assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
+
+
+def test_a_lock_without_a_size_and_a_mirror_that_does_not_tell_it(bring: Bring, heard: Heard) -> None:
+    with FakeMirror({NAME: DATA}, chunked=True) as mirror, pytest.raises(NoMirrorServes) as caught:
+        bring(replace(WHEEL, size=None, pieces=()), mirror.url)
+    assert "does not tell the file's size" in caught.value.tried[0]
