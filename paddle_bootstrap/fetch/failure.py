@@ -7,18 +7,19 @@ from typing import Literal
 Kind = Literal[
     "missing",  # it lacks the project or the file
     "refused",  # it does not want to give it: 401, 403, an answer that is no wheel
-    "limited",  # 429: it asks to be left alone
+    "limited",  # 429, 503: it asks to be asked less
     "unreachable",  # no connection, no certificate, no answer
     "broken",  # it answers, and the transfer breaks: 5xx, cut, silence, wrong ranges
     "wrong",  # it delivers, or announces, other bytes than the lock's
 ]
 
 
-class MirrorFailure(Exception):  # noqa: N818
+class MirrorFailure(Exception):
     """One mirror's reason, in words fit for anybody's eyes."""
 
-    def __init__(self, kind: Kind, reason: str, *, retry: bool = False) -> None:
+    def __init__(self, kind: Kind, reason: str, *, retry: bool = False, wait: float | None = None) -> None:
         super().__init__(reason)
         self.kind: Kind = kind
         self.reason = reason
         self.retry = retry  # the same mirror may do better in a moment
+        self.wait = wait  # seconds that it asked for

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paddle_bootstrap.errors import BootstrapError, NoMirrorServes, WrongBytes
+from paddle_bootstrap.fetch.engine import Engine
 from paddle_bootstrap.fetch.patience import Patience
 from paddle_bootstrap.fetch.source import Source
 from paddle_bootstrap.fetch.store import Store
-from paddle_bootstrap.fetch.transfer import Brought, OneStream, Transfer, TransferRecord
+from paddle_bootstrap.fetch.transfer import Brought, Transfer, TransferRecord
 from paddle_bootstrap.filelock import held
 from paddle_bootstrap.lock.model import Wheel
 from paddle_bootstrap.mirrors.model import Mirror
@@ -48,7 +49,7 @@ def fetch(
         with held(store.lock, f"the store {store.root}"):
             missing = [wheel for wheel in wanted.values() if store.has(wheel) is None]
             patience = patience or Patience()
-            records = _bring(missing, build, mirrors, store, transfer or OneStream(patience), patience, environ)
+            records = _bring(missing, build, mirrors, store, transfer or Engine(patience, {}, 16), patience, environ)
     return Fetched({name: store.path(wheel.sha256, name) for name, wheel in wanted.items()}, records)
 
 
@@ -64,11 +65,7 @@ def _bring(
     store.require_space(missing)
     usable = [mirror for mirror in (mirror.for_build(build) for mirror in mirrors) if mirror is not None]
     sources = [Source(mirror, environ, patience) for mirror in usable]
-    try:
-        brought = transfer.bring(missing, sources, store)
-    finally:
-        for source in sources:
-            source.close()
+    brought = transfer.bring(missing, sources, store)
     if brought.missing:
         raise _explained(brought, len(missing), usable)
     return brought.records

@@ -1,12 +1,15 @@
-"""A mirror at work: finds a wheel's address on it, and opens the file at an offset, over HTTP or in a local folder."""
+"""A mirror at work: finds a wheel's address on it, and opens a range of the file, over HTTP or in a local folder."""
 
 from __future__ import annotations
 
 import http.client
 import io
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import quote, urlsplit
@@ -15,7 +18,7 @@ from urllib.request import url2pathname
 from paddle_bootstrap.fetch.failure import Kind, MirrorFailure
 from paddle_bootstrap.fetch.index_page import ACCEPT, Link, Page, parse, project_page
 from paddle_bootstrap.fetch.patience import Patience
-from paddle_bootstrap.fetch.web import Answer, Web
+from paddle_bootstrap.fetch.web import Answer, Logins, Web
 from paddle_bootstrap.lock.model import Wheel
 from paddle_bootstrap.mirrors.model import Mirror
 
@@ -28,7 +31,6 @@ class Body(Protocol):
 
     start: int
     total: int | None  # size of the whole file, as announced
-    validator: str | None  # for If-Range: the file is still the same one
 
     @property
     def cut(self) -> bool:
@@ -39,13 +41,41 @@ class Body(Protocol):
 
 
 class Source:
-    """One mirror for one run: remembers its pages and keeps its connections."""
+    """One mirror for one run: what its pages say, learned once for all its connections."""
 
     def __init__(self, mirror: Mirror, environ: Mapping[str, str], patience: Patience) -> None:
         self.mirror = mirror
         self.patience = patience
-        self._web = Web(mirror, environ, patience)
-        self._pages: dict[str, Page] = {}
+        self._environ = environ
+        self._logins = Logins(mirror, environ)
+        self._lock = threading.Lock()
+        self._pages: dict[str, Future[Page]] = {}
+
+    def connect(self) -> Connection:
+        """A connection of its own, for one thread. Nothing is opened yet."""
+        return Connection(self, Web(self.mirror, self._environ, self.patience, self._logins))
+
+    def page(self, url: str, load: Callable[[], Page]) -> Page:
+        """The page at ``url``: the first who asks loads it, the others wait for that."""
+        with self._lock:
+            first = url not in self._pages
+            future = self._pages.setdefault(url, Future())
+        if first:
+            try:
+                future.set_result(load())
+            except BaseException as error:  # noqa: BLE001 handed to all who ask
+                future.set_exception(error)
+        return future.result()
+
+
+class Connection:
+    """One thread's way to a mirror: finds files and opens them."""
+
+    def __init__(self, source: Source, web: Web) -> None:
+        self.source = source
+        self.mirror = source.mirror
+        self.patience = source.patience
+        self._web = web
 
     def find(self, wheel: Wheel) -> Link:
         """Where the mirror has ``wheel``. Raises MirrorFailure: no page, not on it, or it announces other bytes."""
@@ -62,25 +92,29 @@ class Source:
             raise MirrorFailure("wrong", f"it announces sha256 {links[0].sha256}, the lock says {wheel.sha256}")
         return right[0]
 
-    def open(self, link: Link, offset: int, validator: str | None) -> Body:
-        """The file from ``offset`` on, or from 0 when the mirror cannot. Raises MirrorFailure."""
+    def open(self, link: Link, start: int, end: int | None) -> Body:
+        """The file's bytes from ``start`` to ``end`` (None: its end), or all from 0 when the mirror knows no ranges.
+
+        Raises MirrorFailure.
+        """
         if link.url.startswith("file:"):
-            return _LocalBody(_path(link.url), offset)
+            return _LocalBody(_path(link.url), start)
         headers = {"Accept": "*/*"}
-        if offset:
-            headers["Range"] = f"bytes={offset}-"
-            if validator:
-                headers["If-Range"] = validator
-        return _WebBody(self._web.get(link.url, headers), offset)
+        if start or end is not None:
+            headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        return _WebBody(self._web.get(link.url, headers), start)
+
+    def abort(self) -> None:
+        """End what this connection's thread waits for; another thread calls it."""
+        self._web.abort()
 
     def close(self) -> None:
         self._web.close()
 
     def _page(self, wheel: Wheel) -> Page:
         url = self.mirror.url if self.mirror.kind == "find-links" else project_page(self.mirror.url, wheel.name)
-        if url not in self._pages:
-            self._pages[url] = self._local_page(url) if url.startswith("file:") else self._web_page(url)
-        return self._pages[url]
+        local = url.startswith("file:")
+        return self.source.page(url, lambda: self._local_page(url) if local else self._web_page(url))
 
     def _web_page(self, url: str) -> Page:
         def load() -> Page:
@@ -90,11 +124,10 @@ class Source:
                 page = parse(answer.read(_LONGEST_PAGE), answer.headers.get("Content-Type", ""), answer.url)
             finally:
                 answer.close()
-            if any(link.url.startswith("file:") for links in page.values() for link in links):
+            links = [link.url for found in page.values() for link in found]
+            if any(link.startswith("file:") for link in links):
                 raise MirrorFailure("refused", "its index page points into this host's own files")
-            if url.startswith("https:") and any(
-                link.url.startswith("http:") for links in page.values() for link in links
-            ):
+            if url.startswith("https:") and any(link.startswith("http:") for link in links):
                 raise MirrorFailure("refused", "its index page points from https to addresses without encryption")
             return page
 
@@ -138,7 +171,6 @@ class _WebBody:
         except MirrorFailure:
             answer.close()
             raise
-        self.validator = _validator(answer)
 
     @property
     def cut(self) -> bool:
@@ -152,7 +184,6 @@ class _WebBody:
 
 
 class _LocalBody:
-    validator: str | None = None
     total: int | None
     cut = False
 
@@ -183,8 +214,8 @@ def _require_ok(answer: Answer, what: str) -> None:
     words = f"{what}: HTTP {status} {http.client.responses.get(status, '')}".rstrip()
     if status in (404, 410):
         raise MirrorFailure("missing", words)
-    if status == 429:
-        raise MirrorFailure("limited", words)
+    if status in (429, 503):
+        raise MirrorFailure("limited", words, retry=True, wait=_seconds(answer.headers.get("Retry-After", "")))
     if status >= 500:
         raise MirrorFailure("broken", words, retry=True)
     raise MirrorFailure("refused", words)
@@ -203,10 +234,14 @@ def _range(answer: Answer, offset: int) -> tuple[int, int | None]:
     return offset, None if stated[3] == "*" else int(stated[3])
 
 
-def _validator(answer: Answer) -> str | None:
-    """An ETag, unless it is a weak one; else the date, which every server has."""
-    tag = answer.headers.get("ETag")
-    return tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified")
+def _seconds(retry_after: str) -> float | None:
+    """``Retry-After`` as seconds from now: it is a number or a date."""
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None
 
 
 def _path(url: str) -> Path:

@@ -1,7 +1,7 @@
 """The store: wheels by their sha256, so that one name with many contents (one per cuXXX folder) mixes nothing.
 
 ROOT/wheels/sha256/AA/SHA256/FILENAME    verified, complete
-ROOT/partial/SHA256.part                 what has arrived so far; the next run goes on there
+ROOT/partial/SHA256.part, SHA256.map     what has arrived so far, and which bytes those are; the next run goes on there
 ROOT/uv/                                 uv's own cache, beside the wheels so that it can link
 ROOT/lock                                held while a run writes
 """
@@ -57,6 +57,15 @@ class Store:
         self.path(wheel.sha256, wheel.filename)
         return self.root / "partial" / f"{wheel.sha256}.part"
 
+    def map_of(self, wheel: Wheel) -> Path:
+        """Which of a partial's bytes have arrived."""
+        return self.partial(wheel).with_suffix(".map")
+
+    def drop_partial(self, wheel: Wheel) -> None:
+        """Nothing of it has arrived."""
+        self.partial(wheel).unlink(missing_ok=True)
+        self.map_of(wheel).unlink(missing_ok=True)
+
     @property
     def uv_cache(self) -> Path:
         return self.root / "uv"
@@ -71,6 +80,7 @@ class Store:
         with self.explained():
             path.parent.mkdir(parents=True, exist_ok=True)
             self.partial(wheel).replace(path)
+            self.map_of(wheel).unlink(missing_ok=True)
             _flush(path.parent)
         return path
 
@@ -106,7 +116,7 @@ class Store:
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        return path.stat().st_blocks * 512  # a partial file has holes
     except OSError:
         return 0
 

@@ -4,9 +4,11 @@ becomes a MirrorFailure in our own words, since a server's words may repeat a se
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import ssl
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,17 +86,55 @@ class Answer:
             self._connection.close()
 
 
-class Web:
-    """GET requests on behalf of one mirror."""
+class Logins:
+    """The credentials of one mirror, learned once for all its connections."""
 
-    def __init__(self, mirror: Mirror, environ: Mapping[str, str], patience: Patience) -> None:
+    def __init__(self, mirror: Mirror, environ: Mapping[str, str]) -> None:
+        self._mirror = mirror
+        self._environ = environ
+        self._home = _origin(mirror.url)
+        self._lock = threading.Lock()
+        self._known: dict[Origin, Login | None] = {self._home: self._own()}
+        self._asked: dict[Origin, Login | None] = {}
+
+    def of(self, origin: Origin, login: Login | None) -> Login | None:
+        """What to send to ``origin``; ``login`` stood in a link that leads there, and the mirror's own address outranks it."""
+        with self._lock:
+            if login and origin != self._home:
+                self._known.setdefault(origin, login)
+            return self._known.get(origin)
+
+    def after_refusal(self, origin: Origin) -> Login | None:
+        """After a 401: the keyring for the mirror itself; for another host only what netrc says of it by name."""
+        with self._lock:
+            if origin not in self._asked:
+                known = self._known.get(origin)
+                if origin != self._home:
+                    found = from_netrc(origin[1], self._environ, default=False)
+                else:
+                    found = from_keyring(self._mirror.url, known.user if known else None, self._environ)
+                self._asked[origin] = found
+                self._known[origin] = found or known
+            return self._asked[origin]
+
+    def _own(self) -> Login | None:
+        given = self._mirror.login
+        host = urlsplit(self._mirror.url).hostname
+        if host is None or (given and given.complete):
+            return given
+        found = from_netrc(host, self._environ, default=True)
+        return found if found and (given is None or given.user == found.user) else given
+
+
+class Web:
+    """GET requests on behalf of one mirror, one at a time; connections are kept."""
+
+    def __init__(self, mirror: Mirror, environ: Mapping[str, str], patience: Patience, logins: Logins) -> None:
         self.mirror = mirror
         self.environ = environ
         self.patience = patience
-        self._home = _origin(mirror.url)
+        self.logins = logins
         self._connections: dict[object, http.client.HTTPConnection] = {}
-        self._logins: dict[Origin, Login | None] = {self._home: self._own_login()}
-        self._asked: set[Origin] = set()
         self._context: ssl.SSLContext | None = None
 
     def get(self, url: str, headers: Mapping[str, str]) -> Answer:
@@ -111,34 +151,21 @@ class Web:
         for connection in self._connections.values():
             connection.close()
 
-    def _own_login(self) -> Login | None:
-        given = self.mirror.login
-        host = urlsplit(self.mirror.url).hostname
-        if host is None or (given and given.complete):
-            return given
-        found = from_netrc(host, self.environ, default=True)
-        return found if found and (given is None or given.user == found.user) else given
+    def abort(self) -> None:
+        """End what another thread waits for: its read fails at once."""
+        for connection in list(self._connections.values()):
+            with contextlib.suppress(OSError, AttributeError):  # closed meanwhile
+                connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _authorised(self, url: str, headers: Mapping[str, str]) -> Answer:
         url, login = _bare(url)
         origin = _origin(url)
-        if login and origin != self._home:
-            self._logins.setdefault(origin, login)
-        answer = self._ask(url, headers, self._logins.get(origin))
-        if answer.status == 401 and origin not in self._asked:
-            self._asked.add(origin)
-            if found := self._another_login(origin):
-                answer.close()
-                self._logins[origin] = found
-                answer = self._ask(url, headers, found)
+        sent = self.logins.of(origin, login)
+        answer = self._ask(url, headers, sent)
+        if answer.status == 401 and (found := self.logins.after_refusal(origin)) and found != sent:
+            answer.close()
+            answer = self._ask(url, headers, found)
         return answer
-
-    def _another_login(self, origin: Origin) -> Login | None:
-        """After a 401: the keyring for the mirror itself; for another host only what netrc says of it by name."""
-        if origin != self._home:
-            return from_netrc(origin[1], self.environ, default=False)
-        known = self._logins[origin]
-        return from_keyring(self.mirror.url, known.user if known else None, self.environ)
 
     def _ask(self, url: str, headers: Mapping[str, str], login: Login | None) -> Answer:
         proxy = proxy_for(url, self.mirror, self.environ)

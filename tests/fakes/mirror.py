@@ -247,14 +247,16 @@ class _Handler(BaseHTTPRequestHandler):
         tag = f'"{hashlib.md5(data).hexdigest()}"'
         headers = {"Content-Type": fault.content_type, **({"ETag": tag} if mirror.etag else {})}
         status, start = 200, 0
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if wanted and mirror.ranges and self.headers.get("If-Range", tag) == tag:
             start = int(wanted[1])
             if start >= len(data):
                 return self._send(416, b"", {"Content-Range": f"bytes */{len(data)}"})
             start += fault.range_shift
             status = 206
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            end = min(int(wanted[2]) + 1, len(data)) if wanted[2] else len(data)
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
+            data = data[:end]
         return self._send(status, data[start:], headers, fault)
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str] = {}, fault: Fault | None = None) -> None:

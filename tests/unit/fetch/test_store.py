@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from paddle_bootstrap.errors import DamagedLock, InstallFailed, NoSpace, TargetBusy
-from paddle_bootstrap.fetch.partial import BUFFER
+BUFFER = 1 << 20
 from paddle_bootstrap.fetch.store import Store, default_root
 from paddle_bootstrap.filelock import held
 from tests.fakes.mirror import FakeMirror, Fault, make_wheel

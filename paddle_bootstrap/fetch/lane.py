@@ -1,0 +1,120 @@
+"""One mirror in one run: how many connections it gets, what it cannot give, and what it has delivered."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from paddle_bootstrap.fetch.failure import MirrorFailure
+from paddle_bootstrap.fetch.index_page import Link
+from paddle_bootstrap.fetch.source import Connection, Source
+from paddle_bootstrap.lock.model import Wheel
+
+FIRST = 2  # connections to begin with
+GAIN = 1.1  # more connections must make a mirror faster by this factor, or they are not worth having
+SETTLE = 0.4  # seconds until the effect of a new connection is judged
+LONGEST_WAIT = 60.0  # seconds that a mirror may ask us to stay away
+WINDOW = 2.0  # seconds over which speed is measured
+
+
+class Meter:
+    """Bytes per second over the last seconds."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def sample(self, now: float) -> None:
+        self._seen.append((now, self.total))
+        while len(self._seen) > 2 and now - self._seen[1][0] >= WINDOW:
+            self._seen.popleft()
+
+    @property
+    def speed(self) -> float:
+        if len(self._seen) < 2:
+            return 0.0
+        (first, before), (last, after) = self._seen[0], self._seen[-1]
+        return (after - before) / (last - first) if last > first else 0.0
+
+
+@dataclass(eq=False)
+class Line:
+    """One connection and the thread that works on it."""
+
+    lane: Lane
+    connection: Connection
+    meter: Meter = field(default_factory=Meter)
+    asked_at: float | None = None  # monotonic; None: it has nothing to do
+    heard: float = 0.0  # monotonic: when the last byte came
+    best: float = 0.0  # bytes per second
+    slow_since: float | None = None
+    cut: str | None = None  # why the conductor ended its transfer
+    kept: tuple[str, int, int] | None = None  # file, block, and how many of its bytes came before the last cut
+
+
+@dataclass(eq=False)
+class Lane:
+    """One mirror. Who changes it holds the board's lock."""
+
+    number: int
+    source: Source
+    cap: int  # connections at most
+    starts: float  # monotonic: not asked before
+    target: int = FIRST
+    lines: list[Line] = field(default_factory=list)
+    meter: Meter = field(default_factory=Meter)
+    out: MirrorFailure | None = None  # not asked again in this run, and why
+    lacks: dict[str, MirrorFailure] = field(default_factory=dict)  # file name -> why it cannot come from here
+    links: dict[str, Link] = field(default_factory=dict)
+    no_ranges: set[str] = field(default_factory=set)  # files that come from here only whole
+    resting_until: float = 0.0
+    refusals: int = 0  # files in a row
+    ended_bytes: int = 0  # of connections that have ended
+    most_lines: int = 0
+    wrong_pieces: int = 0
+    errors: int = 0
+    _marked: tuple[float, int] = (0.0, 0)  # monotonic and bytes, when its speed was last looked at
+    _before: float = 0.0  # speed with fewer connections
+    _settled: bool = False
+
+    def can_serve(self, wheel: Wheel) -> bool:
+        return self.out is None and wheel.filename not in self.lacks
+
+    def link_to(self, wheel: Wheel, connection: Connection) -> Link:
+        """Where it has ``wheel``. Raises MirrorFailure."""
+        if wheel.filename not in self.links:
+            self.links[wheel.filename] = connection.find(wheel)
+        return self.links[wheel.filename]
+
+    def wants_lines(self, now: float) -> int:
+        """How many more connections to open now."""
+        if self.out or now < max(self.starts, self.resting_until):
+            return 0
+        self._grow(now)
+        return max(0, min(self.target, self.cap) - len(self.lines))
+
+    def _grow(self, now: float) -> None:
+        """Twice as many, as long as that pays; what did not pay is not tried again."""
+        if self._settled or len(self.lines) < min(self.target, self.cap):
+            return
+        since, before = self._marked
+        if not since or any(line.meter.total == 0 for line in self.lines):
+            self._marked = (now, self.meter.total)
+        elif now - since >= SETTLE:
+            speed = (self.meter.total - before) / (now - since)
+            self._settled = speed < GAIN * self._before
+            self._before, self._marked = speed, (0.0, 0)
+            if not self._settled:
+                self.target = min(self.cap, 2 * self.target)
+
+    def slow_down(self, seconds: float | None) -> None:
+        """It asked for less: one connection less from now on, and none more for a while."""
+        self.cap = max(1, min(self.cap, len(self.lines) - 1))
+        self._settled = True
+        if seconds is not None:
+            self.rest(seconds)
+
+    def rest(self, seconds: float) -> None:
+        """Ask it nothing new for so long."""
+        self.resting_until = time.monotonic() + min(LONGEST_WAIT, seconds)
