@@ -15,6 +15,7 @@ CUDA_ERRORS = read(HERE / "cuda_errors.toml")
 TOLERANCE = read(HERE / "limits.toml")["cnn"]["tolerance"]
 INSUFFICIENT_DRIVER, NO_DEVICE = 35, 100
 DEFECT = "see architecture.machine_code; if that passes, have the GPU tested: dcgmi diag -r 3"
+XID = "dmesg | grep -i -e xid -e nvrm"
 FELL_BACK = "Paddle fell back to the CPU"
 CNN_SECONDS = 90  # the first context on many GPUs without persistence mode takes its time
 
@@ -24,7 +25,7 @@ CNN_SECONDS = 90  # the first context on many GPUs without persistence mode take
 def check_cuda_driver(run):
     """The CUDA driver initialises and lists GPUs.
 
-    Fix: dmesg | grep -i -e xid -e nvrm; see host.driver_loaded
+    Fix: see host.driver_loaded; dmesg | grep -i -e xid -e nvrm
     """
     told = run("cuda_driver.probe")
     expect(
@@ -36,8 +37,15 @@ def check_cuda_driver(run):
         fix="see host.driver_loaded; in a container: --gpus all, and NVIDIA_DRIVER_CAPABILITIES=compute,utility",
     )
     expect_success(told["init"], "cuInit", told["says"])
+    expect(
+        told["version"],
+        "the driver does not tell which CUDA it serves",
+        measured=f"cuDriverGetVersion: {told['version']}",
+        expected="a version, as 12020",
+        fix="see host.driver_matches",
+    )
     cuda = run("paddle_build.build")["cuda"]
-    if told["version"] and cuda[:1].isdigit():
+    if cuda[:1].isdigit():  # a CPU build says False, and fails elsewhere
         served = told["version"] // 1000
         code = INSUFFICIENT_DRIVER if served < int(cuda.split(".")[0]) else 0
         expect_success(
@@ -56,7 +64,7 @@ def expect_success(code, where, says=None):
         f"CUDA error {code}: {known.get('means', name)}",
         measured=f"{where}: {code} ({name})",
         expected="0 (CUDA_SUCCESS)",
-        fix=known.get("fix", "dmesg | grep -i -e xid -e nvrm; look the code up: CUDA driver API, CUresult"),
+        fix=known.get("fix", f"{XID}; look the code up: CUDA driver API, CUresult"),
     )
 
 
@@ -98,8 +106,8 @@ def check_gpus_visible(host, gpus, run, warn):
         f"CUDA does not see {len(missing)} of {len(meant)} GPUs: {', '.join(missing)}",
         measured=f"{len(seen)} seen: {', '.join(map(str, seen)) or 'none'}",
         expected=f"{len(meant)}: {', '.join(meant)}",
-        likely="the GPU does not answer CUDA; when none is seen, see device.cuda_driver",
-        fix="dmesg | grep -i -e xid -e nvrm",
+        likely="the GPU does not answer CUDA" if seen else "the driver does not initialise",
+        fix=XID if seen else "see device.cuda_driver",
     )
     extra = [uuid or "one without a UUID" for uuid in seen if uuid not in meant]
     expect(

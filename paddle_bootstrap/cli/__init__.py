@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
-import os
-import sys
 import traceback
 from collections.abc import Sequence
 
@@ -12,6 +11,8 @@ import click
 
 from paddle_bootstrap import __version__
 from paddle_bootstrap.errors import BootstrapError
+
+INTERRUPTED = 130
 
 # The short help stands here so that `--help` imports no verb; a test holds it against each verb's own.
 VERBS = {
@@ -37,6 +38,17 @@ class LazyGroup(click.Group):
         command = module.command
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in VERBS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, VERBS, n=1)
+            ctx.fail(
+                f"no such verb: {name!r}; {f'did you mean {near[0]}?' if near else 'it is one of ' + ', '.join(VERBS)}"
+            )
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Verbs"):
@@ -72,9 +84,8 @@ def run(argv: Sequence[str]) -> int:
     except BootstrapError as error:
         _show(error)
         return error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit:  # click's answer when nobody reads standard error any more; its 1 would say "rejected"
+        return INTERRUPTED
     except Exception:  # noqa: BLE001 the boundary: whatever is left is our own bug
         traceback.print_exc()
         click.echo("\nThis is a bug in paddle-bootstrap: please report it with the lines above.", err=True)
@@ -84,7 +95,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _interrupted() -> int:
     click.echo("\ninterrupted: the target is as it was; run the same command again to continue", err=True)
-    return 130
+    return INTERRUPTED
 
 
 def _show(error: BootstrapError) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from paddle_bootstrap.cli.options import options, wish
+from paddle_bootstrap.cli.output import say
 from paddle_bootstrap.stages.plan import plan_fetch
 from paddle_bootstrap.stages.provision import fetch_wheels
 
@@ -23,5 +24,5 @@ def command(*, verbose: bool, **params: Any) -> int:  # noqa: ARG001 every verb 
     plan = plan_fetch(wanted)
     fetched = fetch_wheels(wanted, plan)
     for wheel in plan.selection.wheels:
-        click.echo(fetched.files[wheel.filename])
+        say(str(fetched.files[wheel.filename]))
     return 0

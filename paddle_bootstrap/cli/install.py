@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from paddle_bootstrap.cli.options import INSTALLING, options, wish
+from paddle_bootstrap.cli.output import say
 from paddle_bootstrap.install.install import tidy
 from paddle_bootstrap.stages.plan import plan_target
 from paddle_bootstrap.stages.provision import fetch_wheels, install_target
@@ -25,10 +26,10 @@ def command(*, verbose: bool, **params: Any) -> int:  # noqa: ARG001 every verb 
     plan = plan_target(wanted)
     if plan.is_current:
         tidy(plan.target)
-        click.echo(f"{plan.target}: nothing to do, {plan.lock.name} is installed")
+        say(f"{plan.target}: nothing to do, {plan.lock.name} is installed")
         return 0
     installed = install_target(wanted, plan, fetch_wheels(wanted, plan))
     for action in installed.actions:
-        click.echo(action)
-    click.echo(f"to use it:  source {shlex.quote(str(plan.target / 'bin' / 'activate'))}")
+        say(action)
+    say(f"to use it:  source {shlex.quote(str(plan.target / 'bin' / 'activate'))}")
     return 0

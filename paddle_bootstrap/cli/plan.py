@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from paddle_bootstrap.cli.options import INSTALLING, options, wish
+from paddle_bootstrap.cli.output import say
 from paddle_bootstrap.host.facts import to_json
 from paddle_bootstrap.progress import human_bytes
 from paddle_bootstrap.stages.facts import read_facts
@@ -23,10 +24,10 @@ def command(*, as_json: bool, verbose: bool, **params: Any) -> int:
     facts = read_facts(wanted)
     described = describe(wanted, plan_target(wanted))
     if as_json:
-        click.echo(json.dumps({"host": to_json(facts), "plan": described}, indent=2))
+        say(json.dumps({"host": to_json(facts), "plan": described}, indent=2))
         return 0
     for line in _lines(described, verbose=verbose):
-        click.echo(line)
+        say(line)
     return 0
 
 

@@ -11,6 +11,7 @@ import click
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.cli.options import color
+from paddle_bootstrap.cli.output import say
 from paddle_bootstrap.reports import FORMATS, terminal
 from paddle_bootstrap.results import store
 from paddle_bootstrap.results.model import Results
@@ -25,7 +26,7 @@ def report_targets(params: Mapping[str, Any]) -> tuple[tuple[str, Path], ...]:
 
 def _target(value: str) -> tuple[str, Path]:
     name, colon, rest = value.partition(":")
-    if colon and name in FORMATS:
+    if rest and name in FORMATS:
         return name, Path(rest)
     known = _BY_SUFFIX.get(Path(value).suffix)
     if known is None or (colon and "/" not in name):
@@ -45,17 +46,18 @@ def publish(
     verbose: bool,
     environ: Mapping[str, str],
 ) -> None:
-    """Write results.json and the reports, then show the terminal report on standard output."""
+    """Show the terminal report on standard output, then write results.json and the reports: what cannot be written costs
+    no more than that."""
+    show(results, verbose=verbose)
     path = path or store.default_path(environ)
     store.write(results, path)
     for name, target in reports:
         store.write_text(FORMATS[name](results), target)
         progress.note(f"{name} report: {target}")
-    show(results, verbose=verbose)
     progress.step(f"results: {path}")
 
 
 def show(results: Results, *, verbose: bool) -> None:
-    """The terminal report, in ASCII where the terminal cannot show more."""
-    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
-    click.echo(terminal.render(results, color=color(), verbose=verbose, ascii=ascii_only), color=color())
+    """The terminal report, with no character that its encoding lacks."""
+    encoding = sys.stdout.encoding or "ascii"
+    say(terminal.render(results, color=color(), verbose=verbose, encoding=encoding), end=False)

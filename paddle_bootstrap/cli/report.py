@@ -10,9 +10,11 @@ from typing import Any
 import click
 
 from paddle_bootstrap.cli.options import options
+from paddle_bootstrap.cli.output import say
 from paddle_bootstrap.cli.publishing import report_targets, show
 from paddle_bootstrap.reports import FORMATS
 from paddle_bootstrap.results import store
+from paddle_bootstrap.results.schema import schema as results_schema
 
 
 @click.command("report")
@@ -26,7 +28,7 @@ def command(*, file: Path | None, name: str, schema: bool, verbose: bool, **para
     FILE defaults to the last run's results. Exits 0 whatever the verdict was: the run itself has told that.
     """
     if schema:
-        click.echo(json.dumps(store.schema(), indent=2))
+        say(json.dumps(results_schema(), indent=2))
         return 0
     targets = report_targets(params)
     results = store.read(file or store.default_path(os.environ))
@@ -35,5 +37,5 @@ def command(*, file: Path | None, name: str, schema: bool, verbose: bool, **para
     if name == "terminal":
         show(results, verbose=verbose)
     else:
-        click.echo(FORMATS[name](results))
+        say(FORMATS[name](results).encode("utf-8", "backslashreplace"), end=False)
     return 0

@@ -33,6 +33,7 @@ class Clock:
         self.whole = whole
         self.left = seconds
         self._graced = False
+        self._began = 0.0
 
     @contextmanager
     def running(self, *, at_least: float = 0.0) -> Iterator[None]:
@@ -52,6 +53,9 @@ class Clock:
         if not self._stop():
             yield
             return
+        if self.left <= 0:  # it has not come to ring between two quick calls
+            self._start()
+            self._ring()
         began = time.monotonic()
         try:
             yield
@@ -66,15 +70,16 @@ class Clock:
         """How long a workload may take that was given ``wanted`` seconds."""
         return max(min(wanted, self.left), 0.1) if self.whole else wanted
 
-    def _ring(self, _number: int, _frame: FrameType | None) -> None:
+    def _ring(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         raise CheckHung(f"the check itself did not end in {self.seconds:g} s")
 
     def _start(self) -> None:
+        self._began = time.monotonic()
         signal.setitimer(signal.ITIMER_REAL, max(self.left, 0.001), AGAIN)
 
     def _stop(self) -> bool:
         """False when it did not run."""
-        left, interval = signal.setitimer(signal.ITIMER_REAL, 0)
+        _, interval = signal.setitimer(signal.ITIMER_REAL, 0)
         if interval:
-            self.left = left
+            self.left -= time.monotonic() - self._began
         return bool(interval)

@@ -42,7 +42,8 @@ def devices(facts: HostFacts) -> tuple[Device, ...]:
 def visible(gpus: Sequence[Gpu], setting: str | None) -> tuple[Gpu, ...]:
     """What CUDA_VISIBLE_DEVICES leaves, in its order; like CUDA, entries after the first invalid one do not count.
 
-    Numbers are NVML's, since workers run with CUDA_DEVICE_ORDER=PCI_BUS_ID.
+    Numbers are NVML's, since workers run with CUDA_DEVICE_ORDER=PCI_BUS_ID. A slice (MIG-...) stands for its GPU, which
+    older drivers name in it; else it is taken for the first that is sliced: CUDA uses one slice, and NVML's facts hold none.
     """
     if setting is None:
         return tuple(gpus)
@@ -50,6 +51,9 @@ def visible(gpus: Sequence[Gpu], setting: str | None) -> tuple[Gpu, ...]:
     for entry in (part.strip() for part in setting.split(",")):
         if entry.isdigit():
             found = [gpu for gpu in gpus if gpu.index == int(entry)]
+        elif entry.startswith("MIG-"):
+            sliced = [gpu for gpu in gpus if gpu.mig is True]
+            found = [gpu for gpu in sliced if str(gpu.uuid) in entry] or sliced[:1]
         else:
             found = [gpu for gpu in gpus if entry and isinstance(gpu.uuid, str) and gpu.uuid.startswith(entry)]
         if len(found) != 1 or found[0] in chosen:

@@ -160,7 +160,7 @@ class Plugin:
             self.session.discard(notes.seats)
         ours = isinstance(error, (CheckFailed, WorkloadFailed, RequirementMissing))  # they say all there is to say
         if outcome in ("failed", "error") and raised and not ours and "traceback" not in evidence:
-            evidence["traceback"] = str(raised.getrepr(style="short"))[-TEXT:]
+            evidence["traceback"] = str(item.repr_failure(raised))[-TEXT:]
         title, fix = _told(item)
         device = device_of(item)
         return CheckResult(
@@ -251,6 +251,8 @@ def _judged(raised: Any, notes: Notes) -> tuple[Outcome, Cause | None, str]:
         return "error", "timeout", str(error)
     if isinstance(error, (CheckFailed, AssertionError, pytest.fail.Exception)):
         return "failed", "assertion", (str(error).strip() or "an assertion does not hold").splitlines()[0]
+    if isinstance(error, pytest.FixtureLookupError):
+        return "error", "raised", f"there is no fixture called {error.argname}"
     return "error", "raised", f"{type(error).__name__}: {error}".splitlines()[0]
 
 

@@ -213,7 +213,7 @@ def _pytest(plugin: Plugin, keyword: str | None) -> tuple[int, str]:
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), _forgetting(plugin.session.folder):
         try:
             code = int(pytest.main([*arguments, folder], plugins=[plugin, Fixtures(plugin.session)]))
-        except (Exception, SystemExit, pytest.fail.Exception):  # noqa: BLE001 whatever a site's conftest.py does
+        except (Exception, SystemExit, pytest.fail.Exception, pytest.skip.Exception):  # noqa: BLE001 whatever a site's conftest.py does
             return USAGE_ERROR, said.getvalue() + traceback.format_exc()
     return code, said.getvalue()
 

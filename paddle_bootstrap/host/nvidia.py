@@ -26,12 +26,13 @@ def kernel_module(root: Path) -> str | Unknown:
     module = text(root, "sys/module/nvidia/version")
     if isinstance(module, str) and re.fullmatch(_VERSION, module.strip()):
         return module.strip()
+    if not exists(root, "proc/driver/nvidia/version") and not exists(root, "sys/module/nvidia/version"):
+        other = "; the nouveau driver is loaded instead" if exists(root, "sys/module/nouveau") else ""
+        return Unknown(f"not loaded: there is no {root / 'proc/driver/nvidia/version'}{other}")
     reasons = [
         reading.reason if isinstance(reading, Unknown) else f"{root / path} holds no version: {reading.strip()[:80]!r}"
         for path, reading in (("proc/driver/nvidia/version", told), ("sys/module/nvidia/version", module))
     ]
-    if exists(root, "sys/module/nouveau"):
-        reasons.append("the nouveau driver is loaded instead")
     return Unknown("; ".join(reasons))
 
 

@@ -6,45 +6,54 @@ import re
 from itertools import groupby
 from xml.etree import ElementTree as ET
 
+from paddle_bootstrap.reports import headline
 from paddle_bootstrap.results.model import CheckResult, Results
 
-_UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render(results: Results) -> str:
-    """One test suite per group of checks."""
-    totals = {"name": "paddle-bootstrap", **_counts(results.checks), "time": f"{results.seconds:.3f}"}
-    root = ET.Element("testsuites", totals)
-    for group, checks in groupby(results.checks, key=lambda check: check.id.partition(".")[0]):
-        _suite(root, group, tuple(checks), results)
+    """One test suite per group of checks; one more when the run is inconclusive, which skips alone would show as green."""
+    checks = (*results.checks, *_verdict(results))
+    root = ET.Element("testsuites", {"name": "paddle-bootstrap", **_counts(checks), "time": f"{results.seconds:.3f}"})
+    for group, some in groupby(checks, key=lambda check: check.id.partition(".")[0]):
+        _suite(root, group, tuple(some), results)
     ET.indent(root)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    text = '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    return _NOT_XML.sub("\ufffd", text)
+
+
+def _verdict(results: Results) -> tuple[CheckResult, ...]:
+    if results.verdict != "inconclusive":
+        return ()
+    why = headline.closing(results)
+    return (CheckResult("verdict.inconclusive", why, results.level, "error", cause="requirement", summary=why),)
 
 
 def _suite(root: ET.Element, group: str, checks: tuple[CheckResult, ...], results: Results) -> None:
     seconds = sum(check.seconds for check in checks)
     told = {"name": group, **_counts(checks), "time": f"{seconds:.3f}", "timestamp": results.created[:19]}
-    suite = ET.SubElement(root, "testsuite", told)
-    suite.set("hostname", _clean(str(results.host.get("hostname", ""))))
+    suite = ET.SubElement(root, "testsuite", {**told, "hostname": results.host["hostname"]})
     properties = ET.SubElement(suite, "properties")
-    lock = (results.lock or {}).get("name") or "none"
-    for name, value in (("verdict", results.verdict), ("device", results.device), ("lock", lock), ("tool", results.tool)):
-        ET.SubElement(properties, "property", name=name, value=_clean(value))
+    lock = results.lock["name"] if results.lock else "none"
+    told = {"verdict": results.verdict, "device": results.device, "lock": lock, "tool": results.tool}
+    for name, value in told.items():
+        ET.SubElement(properties, "property", name=name, value=value)
     for check in checks:
         _case(suite, check)
 
 
 def _case(suite: ET.Element, check: CheckResult) -> None:
     group, _, name = check.id.partition(".")
-    case = ET.SubElement(suite, "testcase", classname=group, name=_clean(name or group), time=f"{check.seconds:.3f}")
+    case = ET.SubElement(suite, "testcase", classname=group, name=name or group, time=f"{check.seconds:.3f}")
     tag = {"failed": "failure", "error": "error", "skipped": "skipped"}.get(check.outcome)
     if tag:
-        found = ET.SubElement(case, tag, message=_clean(check.summary))
+        found = ET.SubElement(case, tag, message=check.summary)
         if tag != "skipped":
             found.set("type", check.cause or "")
-            found.text = _clean(_body(check))
+            found.text = _body(check)
     elif check.warnings:
-        ET.SubElement(case, "system-out").text = _clean("\n".join(check.warnings))
+        ET.SubElement(case, "system-out").text = "\n".join(check.warnings)
 
 
 def _body(check: CheckResult) -> str:
@@ -63,7 +72,3 @@ def _counts(checks: tuple[CheckResult, ...]) -> dict[str, str]:
         "errors": count("error"),
         "skipped": count("skipped"),
     }
-
-
-def _clean(text: str) -> str:
-    return _UNPRINTABLE.sub("\ufffd", text)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby
-from typing import Any
 
-from paddle_bootstrap.progress import human_bytes, human_seconds
+from paddle_bootstrap.reports import headline
+from paddle_bootstrap.reports.columns import cells, fold, pad, printable, wrap
+from paddle_bootstrap.reports.gathering import Row, group_of, name_of, rows
 from paddle_bootstrap.results.model import CheckResult, Outcome, Results
 
 _MARKS: Mapping[Outcome, tuple[str, str, str]] = {  # unicode, ASCII, colour
@@ -19,141 +20,143 @@ _MARKS: Mapping[Outcome, tuple[str, str, str]] = {  # unicode, ASCII, colour
 }
 _VERDICT_COLOURS = {"accepted": "1;32", "rejected": "1;31", "inconclusive": "1;33"}
 _EVIDENCE_LINES = 12
+_TIME = 8  # columns at the end of a row
 
 
 def render(
-    results: Results, *, width: int = 80, color: bool = False, verbose: bool = False, ascii: bool = False  # noqa: A002
+    results: Results, *, width: int = 80, color: bool = False, verbose: bool = False, encoding: str = "utf-8"
 ) -> str:
-    """``results`` as text of at most ``width`` columns."""
-    page = _Page(width, color, ascii)
-    lines = [*_head(page, results), *_body(page, results, verbose=verbose), "", *_foot(page, results)]
-    text = "\n".join(line.rstrip() for line in lines)
-    return text.encode("ascii", "replace").decode() if ascii else text
+    """``results`` as text of at most ``width`` columns, with no character that ``encoding`` lacks.
+
+    One thing may be wider: a word of a next command that is longer than a line, because half of it is of no use.
+    """
+    page = _Page(width, color=color, verbose=verbose, encoding=encoding)
+    lines = [*page.head(results), *page.body(results), "", *page.foot(results)]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
 class _Page:
-    def __init__(self, width: int, color: bool, plain: bool) -> None:
-        self.width, self.color, self.plain = width, color, plain
+    def __init__(self, width: int, *, color: bool, verbose: bool, encoding: str) -> None:
+        self.width, self.color, self.verbose = width, color, verbose
+        self.encoding = encoding
+        self.plain = "✓✗│".encode(encoding, "replace").decode(encoding) != "✓✗│"
+        self.sign = 2 if self.plain else 1  # columns of a mark
+        self._first: dict[str, str] = {}  # a missing requirement -> the check that explained it first
+        self._before: dict[tuple[str, str], str] = {}  # a check without its device, and a label -> what was said last
+
+    def wrap(self, text: str, room: int, *, whole_words: bool = False) -> list[str]:
+        return wrap(printable(text, self.encoding), room, whole_words=whole_words)
+
+    def fold(self, text: str, room: int) -> Iterator[str]:
+        return fold(printable(text, self.encoding), room)
 
     def paint(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self.color else text
 
-    def mark(self, outcome: Outcome) -> str:
-        sign, plain, code = _MARKS[outcome]
-        return self.paint(plain if self.plain else sign, code)
+    def head(self, results: Results) -> Iterator[str]:
+        verdict = self.paint(results.verdict.upper(), _VERDICT_COLOURS[results.verdict])
+        early = results.stage == "preflight"
+        judged = "" if early else ", no GPU was judged"
+        rehearsal = self.paint(f"REHEARSAL on the CPU{judged}: ", "1;33") if results.device == "cpu" else ""
+        yield f"{rehearsal}{verdict}{' before anything was downloaded' if early else ''}"
+        for name, text in headline.rows(results):
+            yield from self._hang(f"  {name:<8}", text)
 
-    def wrap(self, text: str, first: str) -> list[str]:
-        lines = textwrap.wrap(text, self.width - len(first), break_on_hyphens=False) or [""]
-        return [(first if index == 0 else " " * len(first)) + line for index, line in enumerate(lines)]
+    def body(self, results: Results) -> Iterator[str]:
+        found = [(group, list(self._rows(tuple(some)))) for group, some in groupby(results.checks, key=group_of)]
+        column = max((cells(row.name) for _, rows in found for row in rows), default=0)
+        for group, some in found:
+            yield ""
+            yield from (self.paint(line, "1") for line in self.wrap(group, self.width))
+            for row in some:
+                yield from self._row(row, min(column, self.width // 3))
+                yield from self._after(row.check)
+
+    def _rows(self, checks: tuple[CheckResult, ...]) -> Iterator[Row]:
+        found = (Row(name_of(check), (check,)) for check in checks) if self.verbose else rows(checks)
+        return (replace(row, name=printable(row.name, self.encoding)) for row in found)
+
+    def _hang(self, first: str, text: str) -> Iterator[str]:
+        """``text`` beside ``first``."""
+        for index, line in enumerate(self.wrap(text, self.width - len(first))):
+            yield f"{first if index == 0 else ' ' * len(first)}{line}"
+
+    def _row(self, row: Row, column: int) -> Iterator[str]:
+        sign, plain, code = _MARKS[row.check.outcome]
+        mark = f"  {self.paint(plain if self.plain else sign, code)} "
+        lead = " " * (2 + self.sign + 1 + column + 2)
+        first = f"{mark}{pad(row.name, column)}  "
+        if cells(row.name) > column:
+            first = lead
+            for index, name in enumerate(self.fold(row.name, self.width - self.sign - 3)):
+                yield f"{mark if index == 0 else ' ' * (self.sign + 3)}{name}"
+        time = _time(row.seconds)
+        room = self.width - len(lead) - (_TIME if time else 0)
+        for index, line in enumerate(self.wrap(self._said(row.check), room)):
+            yield (
+                f"{first}{pad(line, room)}{time:>{_TIME}}"
+                if index == 0 and time
+                else f"{first if index == 0 else lead}{line}"
+            )
+
+    def _said(self, check: CheckResult) -> str:
+        said = check.title if check.outcome == "passed" else check.summary
+        if self._told_before(check):
+            return f"{said.split(':')[0]}: see {self._first[said]}"
+        return said
+
+    def _told_before(self, check: CheckResult) -> bool:
+        missing = check.cause == "requirement" and check.outcome == "failed"
+        return missing and self._first.setdefault(check.summary, check.id) != check.id
+
+    def _after(self, check: CheckResult) -> Iterator[str]:
+        """What a failure means and, with -v, everything that is known."""
+        broken = check.outcome in ("failed", "error")
+        if broken and (self.verbose or not self._told_before(check)):
+            yield from self._explained(check)
+        for found in check.measurements if self.verbose else ():
+            floor = f" (floor {found.floor:g})" if found.floor is not None else ""
+            yield from self._hang("      ", f"{found.name} {found.value:g} {found.unit}{floor}")
+        for name, text in check.evidence.items():
+            if self.verbose or (check.outcome == "error" and name == "traceback"):
+                yield from self._evidence(name, text)
+
+    def _explained(self, check: CheckResult) -> Iterator[str]:
+        """Measured, expected, likely, next; of several devices in a row only what differs from the one before."""
+        bar = self.paint("|" if self.plain else "\u2502", _MARKS[check.outcome][2])
+        said = (
+            ("measured", check.measured),
+            ("expected", check.expected),
+            ("likely", check.likely),
+            ("next", check.fix),
+        )
+        for label, text in said:
+            key = (check.id.removesuffix(f"[{check.device}]"), label)
+            if text and (self.verbose or self._before.get(key) != text):
+                self._before[key] = text
+                for index, line in enumerate(self.wrap(text, self.width - 16, whole_words=label == "next")):
+                    yield f"    {bar} {label if index == 0 else '':<10}{line}"
+
+    def _evidence(self, name: str, text: str) -> Iterator[str]:
+        yield from self._hang("      ", f"{name}:")
+        for line in text.strip("\n").splitlines()[-_EVIDENCE_LINES:]:
+            yield from (f"        {piece}" for piece in self.fold(line.expandtabs(4), self.width - 8))
+
+    def foot(self, results: Results) -> Iterator[str]:
+        count = {outcome: sum(check.outcome == outcome for check in results.checks) for outcome in _MARKS}
+        words = {"error": "in error"}
+        told = ", ".join(f"{number} {words.get(outcome, outcome)}" for outcome, number in count.items() if number)
+        counts = (
+            f"{told or 'no check ran'} in {results.seconds:.1f} s; level {results.level}; exit code {results.exit_code}"
+        )
+        yield from self.wrap(counts, self.width)
+        lines = self.wrap(headline.closing(results), self.width - 6, whole_words=True)
+        yield from (f"{'      ' if index else ''}{line}" for index, line in enumerate(lines) if line)
+        if not self.verbose and any(check.evidence for check in results.checks if check.outcome in ("failed", "error")):
+            yield "what the checks wrote is in the results: paddle-bootstrap report -v FILE"
 
 
-def _head(page: _Page, results: Results) -> Iterator[str]:
-    verdict = page.paint(results.verdict.upper(), _VERDICT_COLOURS[results.verdict])
-    rehearsal = page.paint("REHEARSAL on the CPU, no GPU was judged: ", "1;33") if results.device == "cpu" else ""
-    where = " before anything was downloaded" if results.stage == "preflight" else ""
-    yield f"{rehearsal}{verdict}{where}"
-    yield from page.wrap(_host(results.host), "  host    ")
-    for name, text in (("lock", _lock(results)), ("target", _target(results)), ("fetched", _fetched(results))):
-        if text:
-            yield from page.wrap(text, f"  {name:<8}")
-
-
-def _host(host: Mapping[str, Any]) -> str:
-    driver = host.get("driver", {})
-    module = driver.get("kernel_module")
-    gpus = host.get("gpus")
-    parts = [str(host.get("hostname", "?")), _value(host.get("os"))]
-    parts.append(f"driver {module}" if isinstance(module, str) else "no NVIDIA driver")
-    if isinstance(gpus, list) and gpus:
-        names = [_value(gpu.get("name")) for gpu in gpus]
-        parts.append(", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names)))
-    else:
-        parts.append("no GPU")
-    return ", ".join(parts)
-
-
-def _value(value: Any) -> str:
-    return value if isinstance(value, str) else "unknown"
-
-
-def _lock(results: Results) -> str:
-    build = (results.lock or {}).get("build") or {}
-    if not results.lock:
-        return "none: the environment was not installed by paddle-bootstrap" if results.target else ""
-    cuda = f", CUDA {build['cuda']}" if build.get("cuda") else ""
-    return f"{results.lock['name']}: {build.get('package')} {build.get('version')}{cuda}"
-
-
-def _target(results: Results) -> str:
-    target = results.target or {}
-    python = f", Python {target['python']}" if target.get("python") else ""
-    libraries = {"wheels": ", CUDA libraries from NVIDIA's wheels", "system": ", CUDA libraries of the system"}
-    return f"{target['env']}{python}{libraries.get(target.get('cuda_runtime', ''), '')}" if target else ""
-
-
-def _fetched(results: Results) -> str:
-    served = [item for item in results.transfers if item["outcome"] == "served"]
-    if not served:
+def _time(seconds: float) -> str:
+    if seconds < 0.05:
         return ""
-    size = human_bytes(sum(item["bytes"] for item in results.transfers))
-    mirrors = ", ".join(dict.fromkeys(item["mirror"] for item in served))
-    return f"{len(served)} wheels, {size} in {human_seconds(sum(item['seconds'] for item in results.transfers))} from {mirrors}"
-
-
-def _body(page: _Page, results: Results, *, verbose: bool) -> Iterator[str]:
-    column = min(max((len(_name(check)) for check in results.checks), default=0), page.width // 3)
-    told: dict[str, str] = {}  # a missing requirement -> the check that explained it first
-    for group, checks in groupby(results.checks, key=lambda check: check.id.partition(".")[0]):
-        yield ""
-        yield page.paint(group, "1")
-        for check in checks:
-            yield from _check(page, check, column, told, verbose=verbose)
-
-
-def _name(check: CheckResult) -> str:
-    return check.id.partition(".")[2] or check.id
-
-
-def _check(page: _Page, check: CheckResult, column: int, told: dict[str, str], *, verbose: bool) -> Iterator[str]:
-    signs = len(_MARKS[check.outcome][1 if page.plain else 0])
-    said = check.title if check.outcome == "passed" else check.summary
-    if check.cause == "requirement" and check.outcome == "failed" and told.setdefault(said, check.id) != check.id:
-        said = f"{said.split(':')[0]}: see {told[said]}"
-    time = f"{check.seconds:.1f} s" if check.seconds >= 0.05 else ""
-    lead = " " * (3 + signs + column + 2)
-    lines = textwrap.wrap(said, page.width - len(lead) - 7, break_on_hyphens=False) or [""]
-    yield f"  {page.mark(check.outcome)} {_name(check):<{column}}  {lines[0]:<{page.width - len(lead) - 7}}{time:>7}"
-    yield from (lead + line for line in lines[1:])
-    for measured in check.measurements if verbose else ():
-        floor = f" (floor {measured.floor:g})" if measured.floor is not None else ""
-        yield f"{lead}{measured.name} {measured.value:g} {measured.unit}{floor}"
-    if check.outcome in ("failed", "error"):
-        yield from _explained(page, check)
-    if verbose:
-        yield from _evidence(page, check)
-
-
-def _explained(page: _Page, check: CheckResult) -> Iterator[str]:
-    bar = page.paint("|" if page.plain else "\u2502", _MARKS[check.outcome][2])
-    said = (("measured", check.measured), ("expected", check.expected), ("likely", check.likely), ("next", check.fix))
-    for name, text in said:
-        for index, line in enumerate(textwrap.wrap(text or "", page.width - 16, break_on_hyphens=False)):
-            yield f"    {bar} {name if index == 0 else '':<10}{line}"
-
-
-def _evidence(page: _Page, check: CheckResult) -> Iterator[str]:
-    for name, text in check.evidence.items():
-        yield f"      {name}:"
-        for line in text.strip().splitlines()[-_EVIDENCE_LINES:]:
-            yield f"        {line[: page.width - 8]}"
-
-
-def _foot(page: _Page, results: Results) -> Iterator[str]:
-    count = {outcome: sum(check.outcome == outcome for check in results.checks) for outcome in _MARKS}
-    words = {"error": "in error"}
-    told = ", ".join(f"{number} {words.get(outcome, outcome)}" for outcome, number in count.items() if number)
-    yield f"{told or 'no check ran'} in {results.seconds:.1f} s; level {results.level}; exit code {results.exit_code}"
-    if results.verdict == "inconclusive":
-        open_ = [check.id for check in results.checks if check.required and check.outcome in ("skipped", "error")]
-        why = f"required, but without an answer: {', '.join(open_)}" if open_ else "no check ran: nothing was proved"
-        yield from page.wrap(why, "inconclusive: ")
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds:.0f} s"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -11,6 +14,10 @@ from typing import Any
 
 from paddle_bootstrap.errors import ConfigError
 from paddle_bootstrap.results.model import SCHEMA_VERSION, CheckResult, Measurement, Results
+from paddle_bootstrap.results.schema import misfits
+
+_ANOTHER = "name the results.json of a run, or make one: paddle-bootstrap verify --results FILE"
+_SHOWN = 4  # misfits told of one document
 
 
 def default_path(environ: Mapping[str, str]) -> Path:
@@ -19,15 +26,9 @@ def default_path(environ: Mapping[str, str]) -> Path:
     return Path(state) / "paddle-bootstrap" / "results.json"
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of results files."""
-    data: dict[str, Any] = json.loads(Path(__file__).with_name("schema.json").read_text(encoding="utf-8"))
-    return data
-
-
 def to_json(results: Results) -> dict[str, Any]:
     """``results`` as plain data, the verdict included."""
-    return {
+    document = {
         "schema_version": results.schema_version,
         "tool": results.tool,
         "created": results.created,
@@ -41,42 +42,85 @@ def to_json(results: Results) -> dict[str, Any]:
         "host": results.host,
         "lock": results.lock,
         "target": results.target,
-        "transfers": list(results.transfers),
-        "checks": [_listed(asdict(check)) for check in results.checks],
+        "transfers": results.transfers,
+        "checks": [asdict(check) for check in results.checks],
     }
+    listed: dict[str, Any] = _listed(document)
+    return listed
+
+
+def text(results: Results) -> str:
+    """The document as a file holds it. Bytes of a path that are no UTF-8 become JSON's own escapes."""
+    written = json.dumps(to_json(results), indent=2, ensure_ascii=False, allow_nan=False)
+    return written.encode("utf-8", "backslashreplace").decode() + "\n"
 
 
 def _listed(value: Any) -> Any:
-    if isinstance(value, dict):
+    """Tuples as lists; a number that JSON has no word for as null."""
+    if isinstance(value, Mapping):
         return {key: _listed(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     return [_listed(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def from_json(data: Mapping[str, Any]) -> Results:
-    """The results that ``to_json`` wrote; keys that a later minor version added are left out."""
-    kept = {key: data[key] for key in (field.name for field in fields(Results)) if key in data}
-    return Results(**{**kept, "checks": tuple(_check(check) for check in data["checks"])})
+def from_json(data: Any) -> Results:
+    """The results that ``to_json`` wrote, now or in any version that writes schema version 1.
+
+    Keys that came later are left out. Raises ConfigError for whatever does not follow the schema, and for a verdict
+    that does not follow from the checks.
+    """
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise ConfigError(
+            f"its schema version is {version}, written by {data.get('tool')}", hint="update paddle-bootstrap to read it"
+        )
+    wrong = list(itertools.islice(misfits(data), _SHOWN))
+    if wrong:
+        raise ConfigError(f"it is not a results file: {wrong[0]}", hint=_ANOTHER, tried=wrong[1:])
+    results = Results(**{**_known(Results, data), "checks": tuple(map(_check, data["checks"]))})
+    if results.verdict != data["verdict"]:
+        raise ConfigError(
+            f"it says {data['verdict']}, but its checks say {results.verdict}: it was changed by hand", hint=_ANOTHER
+        )
+    return results
+
+
+def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {field.name: data[field.name] for field in fields(kind) if field.name in data}
 
 
 def _check(data: Mapping[str, Any]) -> CheckResult:
-    kept = {key: data[key] for key in (field.name for field in fields(CheckResult)) if key in data}
-    measured = tuple(Measurement(**item) for item in data.get("measurements", ()))
-    return CheckResult(**{**kept, "measurements": measured, "warnings": tuple(data.get("warnings", ()))})
+    measured = tuple(map(_measurement, data["measurements"]))
+    return CheckResult(**{**_known(CheckResult, data), "measurements": measured, "warnings": tuple(data["warnings"])})
+
+
+def _measurement(data: Mapping[str, Any]) -> Measurement:
+    value = math.nan if data["value"] is None else data["value"]
+    return Measurement(**{**_known(Measurement, data), "value": value})
 
 
 def write(results: Results, path: Path) -> None:
     """Write ``results`` to ``path`` in one step."""
-    write_text(json.dumps(to_json(results), indent=2, ensure_ascii=False) + "\n", path)
+    write_text(text(results), path)
 
 
-def write_text(text: str, path: Path) -> None:
-    """Write a new file beside ``path`` and give it its name. Raises ConfigError."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+def write_text(content: str, path: Path) -> None:
+    """Write a new file beside ``path`` and give it its name. Raises ConfigError.
+
+    A link or a device (``/dev/stdout``) is written through, never replaced.
+    """
+    through = path.is_symlink() or (path.exists() and not path.is_file())
+    fresh = path if through else path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(path)
+        fresh.write_text(content, encoding="utf-8", errors="backslashreplace")
+        if not through:
+            fresh.replace(path)
     except OSError as error:
+        if not through:
+            with contextlib.suppress(OSError):
+                fresh.unlink()
         raise ConfigError(f"cannot write {path}: {error.strerror}", hint="give a path that can be written") from error
 
 
@@ -85,15 +129,10 @@ def read(path: Path) -> Results:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", hint="run paddle-bootstrap verify first, or name a results file") from error
-    except ValueError as error:
-        raise ConfigError(f"{path} is not a results file: {error}") from error
-    version = data.get("schema_version") if isinstance(data, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise ConfigError(
-            f"{path} has schema version {version}, written by {data.get('tool')}", hint="update paddle-bootstrap to read it"
-        )
+        raise ConfigError(f"{path}: {error.strerror}", hint=_ANOTHER) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: it is not a results file: {error}", hint=_ANOTHER) from error
     try:
         return from_json(data)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path} is not a results file: {type(error).__name__}: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}", hint=error.hint, tried=error.tried) from error

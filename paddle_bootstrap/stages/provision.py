@@ -13,13 +13,13 @@ from paddle_bootstrap.stages.wish import Wish
 
 def fetch_wheels(wish: Wish, plan: Plan) -> Fetched:
     """Bring the selection's wheels into the store. All the room, the target's too, is asked for before the first byte."""
+    mirrors = mirrors_of(wish)
     if plan.state is not None:
         space.require(needs(wish, plan))
     if plan.missing:
         size = progress.human_bytes(plan.missing_bytes)
         progress.step(f"fetching {len(plan.missing)} wheels of {plan.lock.name} ({size})")
     folder = plan.lock.build.index_folder if plan.lock.build else None
-    mirrors = mirrors_of(wish)
     return fetch(plan.selection.wheels, build=folder, mirrors=mirrors, store=Store(wish.store), environ=wish.environ)
 
 

@@ -62,6 +62,11 @@ def test_a_driver_that_is_too_old(target: FakeTarget, tmp_path: Path) -> None:
     fails(result, "CUDA error 35: the driver is too old", "serves CUDA 10.2, the build is CUDA 11.8")
 
 
+def test_a_driver_without_a_version(target: FakeTarget, tmp_path: Path) -> None:
+    result = driver(target, TWO, tmp_path, FAKE_CUDA_VERSION="0")["device.cuda_driver"]
+    fails(result, "does not tell which CUDA it serves", "cuDriverGetVersion: 0")
+
+
 def test_a_driver_of_an_older_minor_version_serves(target: FakeTarget, tmp_path: Path) -> None:
     passes(driver(target, TWO, tmp_path, FAKE_CUDA_VERSION="11040")["device.cuda_driver"])
 
@@ -129,6 +134,16 @@ def test_a_slice_is_named(target: FakeTarget, tmp_path: Path) -> None:
     sliced = FakeHost(gpus=(replace(A100, faults={"mig": "1"}),))
     environ = {"FAKE_CUDA_UUIDS": "GPU-00000000-0000-0000-0000-00000000000a"}
     warns(driver(target, sliced, tmp_path, **environ)["device.gpus_visible"], "MIG is on", "GPU 0 (GPU-")
+
+
+@pytest.mark.parametrize("named", ["MIG-5c9bb3a1-0000-0000-0000-000000000001", f"MIG-{TWO.uuid(1)}/1/0"])
+def test_a_slice_that_cuda_visible_devices_names(named: str, target: FakeTarget, tmp_path: Path) -> None:
+    """New drivers give a slice a UUID of its own, older ones say of which GPU it is: here the second, which is sliced."""
+    sliced = FakeHost(gpus=(A100, replace(A100, faults={"mig": "1"})))
+    facts, environ = seen(sliced, tmp_path / "host", CUDA_VISIBLE_DEVICES=named)
+    one_slice = {**environ, "FAKE_CUDA_COUNT": "1", "CUDA_VISIBLE_DEVICES": "0"}  # the fake driver knows no slices
+    result = judge(target, facts, None, "gpus_visible", environ=one_slice)["device.gpus_visible"]
+    warns(result, f"CUDA_VISIBLE_DEVICES={named} leaves out GPU 0", "MIG is on: a slice is used of GPU 1")
 
 
 def test_a_gpu_that_was_never_sliced_though_mig_is_on(target: FakeTarget, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_a_healthy_host_passes_every_check(healthy: HostFacts, gpu_build: Build)
         passes(result)
 
 
-@pytest.mark.parametrize(("check", "change", "words"), BAD)
+@pytest.mark.parametrize(("check", "change", "words"), BAD, ids=[f"{check}: {words[0]}" for check, _, words in BAD])
 def test_a_bad_host_fails(check: str, change: Change, words: list[str], healthy: HostFacts, gpu_build: Build) -> None:
     fails(preflight(change(healthy), gpu_build)[f"host.{check}"], *words)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from paddle_bootstrap.host.facts import Driver, Gpu, HostFacts
+from paddle_bootstrap.host.facts import Driver, FileSystem, Gpu, HostFacts
 
 
 def gpu(index: int, **more: Any) -> Gpu:
@@ -34,7 +34,12 @@ def host(gpus: int = 0, **more: Any) -> HostFacts:
         cpu="Intel(R) Xeon(R) Platinum 8369B",
         cpu_flags=("avx", "avx2", "fma"),
         memory_bytes=1 << 40,
-        filesystems=(),
+        filesystems=(
+            FileSystem("target", "/data", 1, "ext4", 1 << 40, 1 << 41),
+            FileSystem("store", "/data", 1, "ext4", 1 << 40, 1 << 41),
+            FileSystem("temporary", "/tmp", 1, "ext4", 1 << 40, 1 << 41),
+            FileSystem("shm", "/dev/shm", 2, "tmpfs", 1 << 39, 1 << 39),
+        ),
         container=None,
         driver=Driver("535.104.05", "535.104.05", (12, 2), None),
         gpus=tuple(gpu(index) for index in range(gpus)),

@@ -246,3 +246,12 @@ def untrue_rows(site_packages: Path) -> list[str]:
             elif row[1] and (row[1], int(row[2])) != (f"sha256={digest}", path.stat().st_size):
                 wrong.append(f"{row[0]} differs")
     return wrong
+
+
+def digests(tree: Path) -> dict[str, tuple[int, str]]:
+    """Inode and content of every file in ``tree``."""
+    files = [path for path in sorted(tree.rglob("*")) if path.is_file() and not path.is_symlink()]
+    return {
+        str(path.relative_to(tree)): (path.stat().st_ino, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in files
+    }

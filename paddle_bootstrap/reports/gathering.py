@@ -1,0 +1,81 @@
+"""Checks that say the same, in a row: told once. Eight GPUs that are well need one line, not eight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from paddle_bootstrap.results.model import CheckResult
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a report: ``check`` speaks for all of ``checks``."""
+
+    name: str
+    checks: tuple[CheckResult, ...]
+
+    @property
+    def check(self) -> CheckResult:
+        return self.checks[0]
+
+    @property
+    def seconds(self) -> float:
+        """What they took together; what a skipped check took tells nobody anything."""
+        return sum(check.seconds for check in self.checks if check.outcome != "skipped")
+
+
+def group_of(check: CheckResult) -> str:
+    """``memory`` of ``memory.rows[gpu3]``."""
+    return check.id.partition(".")[0]
+
+
+def name_of(check: CheckResult) -> str:
+    """``rows[gpu3]`` of ``memory.rows[gpu3]``."""
+    return check.id.partition(".")[2] or check.id
+
+
+def rows(checks: Sequence[CheckResult]) -> Iterator[Row]:
+    """The lines for the checks of one group: those skipped for one reason are counted, GPUs that are alike are joined."""
+    for (outcome, _), alike in groupby(checks, key=_skipped):
+        found = tuple(alike)
+        if outcome == "skipped" and len(found) > 1:
+            yield Row(f"{len(found)} checks", found)
+            continue
+        for _, same in groupby(found, key=_but_for_the_device):
+            joined = tuple(same)
+            yield Row(_joined(joined), joined)
+
+
+def _skipped(check: CheckResult) -> tuple[str, str]:
+    return ("skipped", check.summary) if check.outcome == "skipped" else ("", "")
+
+
+def _but_for_the_device(check: CheckResult) -> CheckResult:
+    return replace(check, id=_family(check) or check.id, device=None, measurements=(), seconds=0.0, evidence={})
+
+
+def _family(check: CheckResult) -> str:
+    """``memory.rows`` of ``memory.rows[gpu3]``; "" when it is not a GPU's."""
+    suffix = f"[{check.device}]"
+    of_gpu = (check.device or "").removeprefix("gpu").isdecimal()
+    return check.id.removesuffix(suffix) if of_gpu and check.id.endswith(suffix) else ""
+
+
+def _joined(checks: Sequence[CheckResult]) -> str:
+    if len(checks) == 1:
+        return name_of(checks[0])
+    numbers = [int((check.device or "").removeprefix("gpu")) for check in checks]
+    return f"{_family(checks[0]).partition('.')[2]}[gpu{ranges(numbers)}]"
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """``0-3,6`` for 0, 1, 2, 3, 6."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

@@ -1,0 +1,92 @@
+"""The lines above and below the checks: what was judged, and what to do now."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from paddle_bootstrap.progress import human_bytes, human_seconds
+from paddle_bootstrap.results.model import CheckResult, Results
+
+
+def rows(results: Results) -> Iterator[tuple[str, str]]:
+    """Host, lock, target and what was fetched: (label, text)."""
+    said = (
+        ("host", _host(results.host)),
+        ("lock", _lock(results)),
+        ("target", _target(results.target or {})),
+        ("fetched", _fetched(results)),
+    )
+    return ((label, text) for label, text in said if text)
+
+
+def _host(host: Mapping[str, Any]) -> str:
+    module = _mapping(host.get("driver")).get("kernel_module")
+    gpus = host.get("gpus")
+    parts = [_text(host.get("hostname")), _text(host.get("os"))]
+    parts.append(f"driver {module}" if isinstance(module, str) else "no NVIDIA driver")
+    if isinstance(gpus, list) and gpus:
+        names = [_text(_mapping(gpu).get("name")) for gpu in gpus]
+        parts.append(", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names)))
+    else:
+        parts.append("no GPU")
+    return ", ".join(parts)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "unknown"
+
+
+def _lock(results: Results) -> str:
+    if not results.lock:
+        return "none: the environment was not installed by paddle-bootstrap" if results.target else ""
+    build = _mapping(results.lock.get("build"))
+    if not build:
+        return str(results.lock["name"])
+    cuda = f", CUDA {build['cuda']}" if build.get("cuda") else ""
+    return f"{results.lock['name']}: {build.get('package')} {build.get('version')}{cuda}"
+
+
+def _target(target: Mapping[str, Any]) -> str:
+    if not target:
+        return ""
+    python = f", Python {target['python']}" if target.get("python") else ""
+    libraries = {"wheels": ", CUDA libraries from NVIDIA's wheels", "system": ", CUDA libraries of the system"}
+    return f"{target['env']}{python}{libraries.get(_text(target.get('cuda_runtime')), '')}"
+
+
+def _fetched(results: Results) -> str:
+    """Counted by file: one that two mirrors brought half each is one file."""
+    fetched = [record for record in results.transfers if record["outcome"] == "fetched"]
+    if not fetched:
+        return ""
+    size = human_bytes(sum(record["bytes"] for record in results.transfers))
+    seconds = human_seconds(sum(record["seconds"] for record in results.transfers))
+    mirrors = ", ".join(dict.fromkeys(record["mirror"] for record in results.transfers if record["bytes"]))
+    return f"{len(fetched)} wheel{'s' if len(fetched) > 1 else ''}, {size} in {seconds}{f' from {mirrors}' if mirrors else ''}"
+
+
+def closing(results: Results) -> str:
+    """What to do now."""
+    if results.verdict == "inconclusive":
+        return f"inconclusive: {_open(results.checks)}"
+    if results.verdict == "rejected":
+        fixable = [check for check in results.checks if check.outcome == "failed" and check.fix]
+        return f"next, for {fixable[0].id}: {fixable[0].fix}" if fixable else ""
+    if results.device == "cpu":
+        return "next: the same on a GPU host: paddle-bootstrap up"
+    return f"to use it: source {shlex.quote(results.target['env'] + '/bin/activate')}" if results.target else ""
+
+
+def _open(checks: tuple[CheckResult, ...]) -> str:
+    without = [check.id for check in checks if check.required and check.outcome in ("skipped", "error")]
+    if without:
+        return f"required, but without an answer: {', '.join(without)}"
+    if checks:
+        return "every check was skipped: nothing was proved"
+    return "no check ran: nothing was proved; leave out -k, or give one that matches"
