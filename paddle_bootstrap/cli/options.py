@@ -17,10 +17,13 @@ from paddle_bootstrap.stages.wish import Judging, Wish, default_env, default_sto
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
+MIRROR_TABLES = "paddle_bootstrap.mirror_tables"  # where a run keeps the user's [[mirror]] tables
 
 
 def _load_settings(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
-    settings = config.load(config.files(value, os.environ, Path.cwd()))
+    files = config.files(value, os.environ, Path.cwd())
+    settings = config.load(files)
+    ctx.meta[MIRROR_TABLES] = config.mirror_tables(files)
     ctx.default_map = {key.replace("-", "_"): item for key, item in settings.items()}
 
 
@@ -140,6 +143,7 @@ def wish(params: Mapping[str, Any]) -> Wish:
         store=(params.get("store") or default_store(environ)).absolute(),
         device=params.get("device"),
         mirrors=tuple(params.get("mirror") or ()),
+        mirror_tables=click.get_current_context().meta[MIRROR_TABLES],
         cuda_runtime=params.get("cuda_runtime") or "auto",
         in_place=bool(params.get("in_place")),
         environ=environ,

@@ -82,9 +82,13 @@ class Connection:
         if self.mirror.kind == "files":
             base = self.mirror.url.rstrip("/")
             return Link(f"{base}/{quote(wheel.name)}/{quote(wheel.filename)}")
-        links = self._page(wheel).get(wheel.filename, ())
+        page = self._page(wheel)
+        links = page.get(wheel.filename, ())
         if not links:
-            raise MirrorFailure("missing", "it does not list the file")
+            version = f"{wheel.filename.split('-')[0]}-{wheel.version}".lower()
+            stale = not any(name.lower().startswith(version) for name in page)
+            why = f": its page lacks version {wheel.version}, so it is stale or never had it" if stale else ""
+            raise MirrorFailure("missing", f"it does not list the file{why}")
         right = sorted(
             (link for link in links if link.sha256 in (None, wheel.sha256)), key=lambda link: link.sha256 is None
         )

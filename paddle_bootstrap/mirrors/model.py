@@ -17,6 +17,12 @@ Kind = Literal[
     "files",  # no page at all: ADDRESS/PROJECT/FILE
 ]
 
+Holds = Literal[
+    "pypi",  # every package: it can stand as the index of pip and uv
+    "paddle",  # Paddle's own wheels alone
+    "python",  # uv's interpreters; no wheels, so it is never asked for one
+]
+
 
 @dataclass(frozen=True)
 class Mirror:
@@ -27,6 +33,9 @@ class Mirror:
     kind: Kind = "simple"
     note: str = ""
     source: str = ""  # where the address is from
+    holds: Holds = "pypi"
+    connections: int | None = None  # at most so many at once; None: what a private mirror may be asked for
+    priority: int = 0  # lower ones are asked first, whatever was measured
     certificate: str | None = None  # file or folder of certificates that replaces the default ones
     proxy: str | None = None
     _login: Login | None = field(default=None, repr=False)
@@ -67,11 +76,27 @@ def mirror_at(
     source: str = "",
     certificate: str | None = None,
     proxy: str | None = None,
+    holds: Holds = "pypi",
+    connections: int | None = None,
+    priority: int = 0,
 ) -> Mirror:
     """The mirror at ``url``, its credentials where nobody sees them. Raises UsageError for a bad address."""
     bare, login = split(url.strip())
     bare_proxy, proxy_login = split(proxy if "://" in proxy else f"http://{proxy}") if proxy else (None, None)
-    return Mirror(name or _short(bare), bare, kind, note, source, certificate, bare_proxy, login, proxy_login)
+    return Mirror(
+        name=name or _short(bare),
+        url=bare,
+        kind=kind,
+        note=note,
+        source=source,
+        holds=holds,
+        connections=connections,
+        priority=priority,
+        certificate=certificate,
+        proxy=bare_proxy,
+        _login=login,
+        _proxy_login=proxy_login,
+    )
 
 
 def identity(url: str) -> str:
