@@ -1,7 +1,7 @@
 """Settings files, as a pure function of their contents: project, then user, then host-wide; the first that has a key wins.
 
-A key is a long flag's name without its dashes; ``[[mirror]]`` tables add mirrors or change shipped ones. An unknown key is an error that names the nearest one: a setting that is
-silently ignored is worse than none.
+A key is a long flag's name without its dashes; ``[[mirror]]`` tables add mirrors or change shipped ones. An unknown key is
+an error that names the nearest one: a setting that is silently ignored is worse than none.
 """
 
 from __future__ import annotations

@@ -86,9 +86,12 @@ class Connection:
         links = page.get(wheel.filename, ())
         if not links:
             version = f"{wheel.filename.split('-')[0]}-{wheel.version}".lower()
-            stale = not any(name.lower().startswith(version) for name in page)
-            why = f": its page lacks version {wheel.version}, so it is stale or never had it" if stale else ""
-            raise MirrorFailure("missing", f"it does not list the file{why}")
+            older = (
+                ""
+                if any(name.lower().startswith(version) for name in page)
+                else f", nor any of version {wheel.version}"
+            )
+            raise MirrorFailure("missing", f"it does not list the file{older}")
         right = sorted(
             (link for link in links if link.sha256 in (None, wheel.sha256)), key=lambda link: link.sha256 is None
         )

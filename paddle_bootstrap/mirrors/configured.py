@@ -30,6 +30,9 @@ def configured(
     ones are left out too. Raises UsageError for a name nobody knows.
     """
     pip, uv = pip_settings.read(environ, cwd, etc), uv_settings.read(environ, cwd, etc)
+    for settings in (pip, uv):
+        if settings.unchecked:
+            progress.warn(f"{settings.unchecked} is ignored: certificates are always checked; name yours with cert")
     if wanted:
         found = [_of_wheels(named(item, cwd, tables)) for item in wanted]
     else:

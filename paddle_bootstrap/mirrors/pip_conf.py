@@ -47,9 +47,7 @@ def _with_value(text: str, key: str, value: str) -> str:
     if same:
         first = same[0].lines[0]
         gone = {number for option in same for number in option.lines} - {first}
-        return "".join(
-            written if number == first else line for number, line in enumerate(lines) if number not in gone
-        )
+        return "".join(written if number == first else line for number, line in enumerate(lines) if number not in gone)
     if lines and not lines[-1].endswith(("\n", "\r")):
         lines[-1] += end
     if header is None:
@@ -61,7 +59,8 @@ def _with_value(text: str, key: str, value: str) -> str:
 
 def _section(lines: Sequence[str]) -> tuple[int | None, list[_Option]]:
     """The line of ``[global]``'s header and its options, by the rules of configparser's RawConfigParser."""
-    header, options = None, []
+    header: int | None = None
+    options: list[_Option] = []
     inside, indent, key = False, 0, ""
     for number, line in enumerate(lines):
         bare = line.strip().removeprefix("\ufeff")

@@ -9,8 +9,9 @@ import pytest
 from paddle_bootstrap import progress
 from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.mirrors import official
-from paddle_bootstrap.mirrors.configured import configured, shipped
+from paddle_bootstrap.mirrors.configured import configured
 from paddle_bootstrap.mirrors.model import Mirror, identity, mirror_at
+from paddle_bootstrap.mirrors.rows import rows
 
 ROWS = ["official", "paddle", "paddle-cdn", "paddle-bj", "tuna", "ustc", "aliyun", "bfsu", "tencent", "huawei"]
 
@@ -71,22 +72,23 @@ def test_the_official_index_is_what_uv_says() -> None:
 
 
 def test_no_shipped_row_needs_trust_or_lacks_a_source() -> None:
-    assert [mirror.name for mirror in shipped()] == ROWS
-    for mirror in shipped():
+    assert [mirror.name for mirror in rows()] == [*ROWS, "nju-python"]
+    for mirror in rows():
         assert mirror.url.startswith("https://")
+        assert mirror.connections == (6 if mirror.holds != "python" else None)
         assert mirror.note
         assert mirror.source
         assert mirror.login is None
 
 
 def test_the_paddle_rows_have_a_place_for_the_build() -> None:
-    rows = {mirror.name: mirror for mirror in shipped()}
-    assert [name for name, mirror in rows.items() if mirror.folder_per_build] == ["paddle", "paddle-cdn", "paddle-bj"]
-    fitted = rows["paddle"].for_build("cu126")
+    found = {mirror.name: mirror for mirror in rows()}
+    assert [name for name, mirror in found.items() if mirror.folder_per_build] == ["paddle", "paddle-cdn", "paddle-bj"]
+    fitted = found["paddle"].for_build("cu126")
     assert fitted is not None
     assert fitted.url.endswith("/packages/stable/cu126/")
-    assert rows["paddle"].for_build(None) is None
-    assert rows["tuna"].for_build(None) == rows["tuna"]
+    assert found["paddle"].for_build(None) is None
+    assert found["tuna"].for_build(None) == found["tuna"]
 
 
 def test_a_host_without_settings(host: Host) -> None:
