@@ -32,6 +32,9 @@ KEYS: Mapping[str, bool] = {
     "store": False,
     "device": False,
     "mirror": True,
+    "connections": False,
+    "limit-rate": False,
+    "trusted-host": True,
     "cuda-runtime": False,
     "level": False,
     "checks": True,
@@ -39,6 +42,7 @@ KEYS: Mapping[str, bool] = {
     "report": True,
     "log-file": False,
 }
+_COUNTS = {"connections"}
 _PATHS = {"env", "store", "results", "checks", "log-file"}
 
 
@@ -123,6 +127,8 @@ def _checked(path: Path, key: str, value: Any) -> Any:
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
             raise ConfigError(f"{path}: {key} must be a list of strings, not {redact(repr(value))}")
         return [_anchored(path, key, item) for item in items]
+    if key in _COUNTS and type(value) is int:
+        return str(value)
     if not isinstance(value, str):
         raise ConfigError(f"{path}: {key} must be a string, not {value!r}")
     return _anchored(path, key, value)

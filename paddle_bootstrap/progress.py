@@ -5,6 +5,8 @@ With no observer installed the library is silent. Nothing here writes to stdout:
 
 from __future__ import annotations
 
+import json
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +29,9 @@ class Observer(Protocol):
 
     def transfer(self, name: str, done: int, total: int | None) -> None:
         """Bytes of file ``name`` that have arrived (a resumed part included); ``done == total`` ends it."""
+
+    def total(self, done: int, total: int) -> None:
+        """The same for all files that are being fetched; said before the ``transfer`` of the one in front."""
 
 
 _observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
@@ -62,6 +67,28 @@ def transfer(name: str, done: int, total: int | None) -> None:
         observer.transfer(name, done, total)
 
 
+def total(done: int, total: int) -> None:
+    if observer := _observer.get():
+        observer.total(done, total)
+
+
+class Pace:
+    """Bytes per second over the last seconds, and how long the rest takes."""
+
+    WINDOW = 5.0  # seconds
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, int]] = []
+
+    def of(self, done: int) -> float:
+        """``done`` bytes are there now: the speed, 0 when it cannot be told yet."""
+        now = time.monotonic()
+        self._seen = [seen for seen in self._seen if now - seen[0] <= self.WINDOW and seen[1] <= done]
+        self._seen.append((now, done))
+        since, before = self._seen[0]
+        return (done - before) / (now - since) if now > since else 0.0
+
+
 class Drawing:
     """Draws on standard error: steps as lines, transfers as one live line on a terminal and one plain line elsewhere."""
 
@@ -72,6 +99,9 @@ class Drawing:
         self.log = log
         self._began: dict[str, tuple[float, int]] = {}  # file -> monotonic seconds and bytes when it was first seen
         self._open_line = False
+        self._pace = Pace()
+        self._all = ""  # of the live line: what is told of all files
+        self._lock = threading.RLock()  # several threads speak during a fetch
 
     def step(self, message: str) -> None:
         self._line(f"==> {message}", "step")
@@ -82,15 +112,27 @@ class Drawing:
     def warn(self, message: str) -> None:
         self._line(f"warning: {message}", "warn")
 
+    def total(self, done: int, total: int) -> None:
+        speed = self._pace.of(done)
+        parts = [f"  all: {human_bytes(done)} of {human_bytes(total)}"]
+        if speed:
+            parts += [f"{human_bytes(speed)}/s", f"{human_seconds((total - done) / speed)} left"]
+        self._all = "  ".join(parts)
+
     def transfer(self, name: str, done: int, total: int | None) -> None:
+        with self._lock:
+            self._transfer(name, done, total)
+
+    def _transfer(self, name: str, done: int, total: int | None) -> None:
         now = time.monotonic()
         started, first = self._began.setdefault(name, (now, done))
         speed = (done - first) / (now - started) if now > started else 0.0
         if done == total:
             del self._began[name]
+            self._all = ""
             self._line(f"    {_short(name)}  {human_bytes(done)}  in {now - started:.1f} s", "transfer")
         elif self.live:
-            self._draw(_live_line(name, done, total, speed))
+            self._draw(_live_line(name, done, total, 0.0 if self._all else speed) + self._all)
 
     def finish(self) -> None:
         """End a live line, so that what follows starts on a line of its own."""
@@ -100,19 +142,65 @@ class Drawing:
             self._open_line = False
 
     def _line(self, text: str, kind: str, *, shown: bool = True) -> None:
-        if self.log:
-            stamp = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-            self.log.write(f"{stamp} {kind:8} {text.strip()}\n")
-            self.log.flush()
-        if shown:
-            self.finish()
-            self.stream.write(text + "\n")
-            self.stream.flush()
+        with self._lock:
+            _append(self.log, kind, text)
+            if shown:
+                self.finish()
+                self.stream.write(text + "\n")
+                self.stream.flush()
 
     def _draw(self, text: str) -> None:
         self.stream.write(f"\r\x1b[K{text}")
         self.stream.flush()
         self._open_line = True
+
+
+class JsonLines:
+    """Writes one JSON object per line, for programs: ``event`` is step, note, warn, transfer (one file) or total (all)."""
+
+    def __init__(self, stream: TextIO, *, log: TextIO | None = None) -> None:
+        self.stream = stream
+        self.log = log
+        self._pace = Pace()
+        self._lock = threading.Lock()
+
+    def step(self, message: str) -> None:
+        self._say("step", message)
+
+    def note(self, message: str) -> None:
+        self._say("note", message)
+
+    def warn(self, message: str) -> None:
+        self._say("warn", message)
+
+    def transfer(self, name: str, done: int, total: int | None) -> None:
+        self._write({"event": "transfer", "file": name, "bytes": done, "of": total})
+
+    def total(self, done: int, total: int) -> None:
+        speed = self._pace.of(done)
+        left = round((total - done) / speed, 1) if speed else None
+        self._write(
+            {"event": "total", "bytes": done, "of": total, "bytes_per_second": round(speed), "seconds_left": left}
+        )
+
+    def finish(self) -> None:
+        """Nothing is left open."""
+
+    def _say(self, kind: str, message: str) -> None:
+        _append(self.log, kind, message)
+        self._write({"event": kind, "message": message})
+
+    def _write(self, event: dict[str, object]) -> None:
+        with self._lock:
+            self.stream.write(json.dumps(event) + "\n")
+            self.stream.flush()
+
+
+def _append(log: TextIO | None, kind: str, text: str) -> None:
+    if log:
+        stamp = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        log.write(f"{stamp} {kind:8} {text.strip()}\n")
+        log.flush()
 
 
 def _live_line(name: str, done: int, total: int | None, speed: float) -> str:

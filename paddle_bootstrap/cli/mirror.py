@@ -12,6 +12,7 @@ import click
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.cli.options import MIRROR_TABLES, options, wish
+from paddle_bootstrap.cli.output import say
 from paddle_bootstrap.errors import NoMirrorServes
 from paddle_bootstrap.mirrors import configure, in_force
 from paddle_bootstrap.mirrors.configure import Scope, Tool
@@ -38,15 +39,14 @@ def show_all(*, verbose: bool) -> int:
     mirrors += [mirror for mirror in rows(tables) if mirror.holds == "python"]
     width = max(len(mirror.name) for mirror in mirrors)
     for mirror in mirrors:
-        click.echo(f"{mirror.name:{width}}  {mirror.holds:6}  {redact(mirror.url)}")
+        say(f"{mirror.name:{width}}  {mirror.holds:6}  {redact(mirror.url)}")
         if verbose:
-            limit = f"; at most {mirror.connections} connections" if mirror.connections else ""
-            click.echo(f"{'':{width}}  {'':6}  {redact(mirror.note)}{limit}")
+            say(f"{'':{width}}  {'':6}  {redact(mirror.note)}; at most {mirror.connections} connections")
     return 0
 
 
 @command.command("rank", short_help="Measure the wanted file on all mirrors side by side.")
-@options("lock", "paddle", "device", "python", "env", "cuda_runtime", "store", "mirror")
+@options("lock", "paddle", "device", "python", "env", "cuda_runtime", "store", "mirror", "trusted_host")
 def rank(*, verbose: bool, **params: Any) -> int:  # noqa: ARG001 every verb takes it
     """Measure the wanted file itself on all mirrors side by side, in five seconds.
 
@@ -64,7 +64,7 @@ def rank(*, verbose: bool, **params: Any) -> int:  # noqa: ARG001 every verb tak
         )
     width = max(len(measured.mirror.name) for measured in found)
     for place, measured in enumerate(found, 1):
-        click.echo(_line(place, measured, width))
+        say(_line(place, measured, width))
     return 0
 
 
@@ -114,12 +114,12 @@ def use(
         progress.warn(told)
     if dry_run:
         for change in configure.planned(wanted):
-            click.echo(change.diff())
+            say(change.diff())
         return 0
     changes = configure.use(wanted, check=not no_check)
     for change in changes:
-        click.echo(f"changed {change.path}")
-    click.echo("to take it back:  paddle-bootstrap mirror undo" if changes else "nothing to change: it is set already")
+        say(f"changed {change.path}")
+    say("to take it back:  paddle-bootstrap mirror undo" if changes else "nothing to change: it is set already")
     return 0
 
 
@@ -129,7 +129,7 @@ def use(
 def undo(*, force: bool, verbose: bool) -> int:  # noqa: ARG001 every verb takes it
     """Take the last `mirror use` back, byte for byte."""
     for path in configure.undo(os.environ, force=force):
-        click.echo(f"as before: {path}")
+        say(f"as before: {path}")
     return 0
 
 
@@ -138,7 +138,7 @@ def undo(*, force: bool, verbose: bool) -> int:  # noqa: ARG001 every verb takes
 def status(*, verbose: bool) -> int:  # noqa: ARG001 every verb takes it
     """Show what pip and uv fetch from, and which file or variable wins."""
     for line in in_force.describe(os.environ, Path.cwd(), Path("/etc")):
-        click.echo(line)
+        say(line)
     return 0
 
 
@@ -149,7 +149,7 @@ def env(mirror: str, *, verbose: bool) -> int:  # noqa: ARG001 every verb takes 
     """Print export lines that set pip and uv to a mirror in this shell."""
     found = _named(mirror)
     for name, value in variables(found).items():
-        click.echo(f"export {name}={shlex.quote(value)}")
+        say(f"export {name}={shlex.quote(value)}")
     _tell_login(found)
     return 0
 
@@ -160,7 +160,7 @@ def env(mirror: str, *, verbose: bool) -> int:  # noqa: ARG001 every verb takes 
 def pip_args(mirror: str, *, verbose: bool) -> int:  # noqa: ARG001 every verb takes it
     """Print the arguments that make one pip command ask a mirror."""
     found = _named(mirror)
-    click.echo(shlex.join(pip_arguments(found)))
+    say(shlex.join(pip_arguments(found)))
     _tell_login(found)
     return 0
 

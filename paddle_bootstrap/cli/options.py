@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,12 +13,24 @@ from typing import Any, TypeVar
 import click
 
 from paddle_bootstrap import config, progress
+from paddle_bootstrap.fetch.patience import Terms
 from paddle_bootstrap.host.rootfs import root_from
 from paddle_bootstrap.stages.wish import Judging, Wish, default_env, default_store
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
 MIRROR_TABLES = "paddle_bootstrap.mirror_tables"  # where a run keeps the user's [[mirror]] tables
+
+
+def _rate(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """Bytes per second, as curl and wget write them: 800k, 10M, 1.5G; decimal units."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmMgG]?)B?(?:/s)?", value.strip())
+    rate = float(found[1]) * {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}[found[2].lower()] if found else 0.0
+    if rate < 1000:
+        raise click.BadParameter(f"{value!r} is no rate of at least 1k: write 500k, 10M or 1.5G")
+    return rate
 
 
 def _load_settings(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
@@ -46,6 +59,15 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
     "store": _option("--store", type=_PATH, metavar="DIR", help="Where verified wheels are kept. Default: XDG cache."),
     "device": _option("--device", type=click.Choice(["gpu", "cpu"]), help="Default gpu; cpu is a rehearsal."),
     "mirror": _option("--mirror", multiple=True, metavar="NAME|URL", help="Repeatable; these only, in this order."),
+    "connections": _option(
+        "--connections", type=click.IntRange(1, 64), metavar="N", help="To each mirror, at most. Default: its row's."
+    ),
+    "limit_rate": _option(
+        "--limit-rate", callback=_rate, metavar="RATE", help="Of all together, per second: 10M, 500k."
+    ),
+    "trusted_host": _option(
+        "--trusted-host", multiple=True, metavar="HOST[:PORT]", help="Do not check its certificate; repeatable."
+    ),
     "cuda_runtime": _option(
         "--cuda-runtime",
         type=click.Choice(["auto", "wheels", "system"]),
@@ -72,7 +94,8 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
         "--report", multiple=True, metavar="[FORMAT:]FILE", help="Also write a report: terminal, json, junit."
     ),
 }
-INSTALLING = ("env", "python", "paddle", "lock", "store", "device", "mirror", "cuda_runtime")
+FETCHING = ("connections", "limit_rate", "trusted_host")
+INSTALLING = ("env", "python", "paddle", "lock", "store", "device", "mirror", "cuda_runtime", *FETCHING)
 JUDGING = ("level", "checks", "keyword", "results", "report")
 
 
@@ -102,6 +125,7 @@ _COMMON = (
         help="This settings file instead of ./paddle-bootstrap.toml and the user's and host's.",
     ),
     click.option("-v", "--verbose", is_flag=True, help="Say more on standard error, show evidence in reports."),
+    _option("--json-progress", is_flag=True, help="Progress as one JSON object per line on standard error."),
     _option("--log-file", type=_PATH, metavar="FILE", help="Append everything said, with times, to FILE."),
 )
 
@@ -110,10 +134,14 @@ def _observed(function: Callable[..., Any]) -> Callable[..., Any]:
     """Run ``function`` with progress drawn on standard error and, if asked, written to the log file."""
 
     @functools.wraps(function)
-    def run(*, verbose: bool, log_file: Path | None, **params: Any) -> Any:
+    def run(*, verbose: bool, json_progress: bool, log_file: Path | None, **params: Any) -> Any:
         live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         log = _open_log(log_file)
-        drawing = progress.Drawing(sys.stderr, verbose=verbose, live=live, log=log)
+        drawing: progress.JsonLines | progress.Drawing
+        if json_progress:
+            drawing = progress.JsonLines(sys.stderr, log=log)
+        else:
+            drawing = progress.Drawing(sys.stderr, verbose=verbose, live=live, log=log)
         try:
             with progress.observed_by(drawing):
                 return function(verbose=verbose, **params)
@@ -146,6 +174,7 @@ def wish(params: Mapping[str, Any]) -> Wish:
         mirror_tables=click.get_current_context().meta[MIRROR_TABLES],
         cuda_runtime=params.get("cuda_runtime") or "auto",
         in_place=bool(params.get("in_place")),
+        terms=Terms(params.get("connections"), params.get("limit_rate"), tuple(params.get("trusted_host") or ())),
         environ=environ,
         root=root_from(environ),
         cwd=Path.cwd(),

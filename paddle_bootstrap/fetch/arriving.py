@@ -5,59 +5,64 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from paddle_bootstrap.fetch.block_map import BLOCK, BlockMap
+from paddle_bootstrap.fetch.lane import Lane
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.lock.model import PIECE_SIZE, Wheel
 
-FREE, ASKED, WRITING, DONE = range(4)
+FREE, ASKED, WRITING, DONE, DOUBTED = range(5)  # doubted: free for one mirror alone
 EARLIER_RUN = -1  # an origin
 BLOCKS = PIECE_SIZE // BLOCK  # of a piece
 
 
-@dataclass(frozen=True)
+@dataclass
 class Doubt:
-    """A piece that was wrong, with its bytes and who sent each block, until the right ones show which block it was."""
+    """A piece that was wrong: what its blocks were and who sent each, until the right ones show which block it was."""
 
-    data: bytes
-    origins: tuple[int, ...]
+    prints: list[bytes]
+    origins: list[int]
+    by: Lane | None = None  # who delivers it once more, alone
 
 
 class Arriving:
-    """The partial file of one wheel, of known size. Who calls holds the board's lock, but for ``write`` and ``read``."""
+    """The partial file of one wheel, of known size. Who calls holds the board's lock, unless a method says otherwise."""
 
     def __init__(self, store: Store, wheel: Wheel, size: int) -> None:
         self.store = store
         self.wheel = wheel
         self.size = size
-        path = store.partial(wheel)
-        with store.explained():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            fresh = os.fstat(self._descriptor).st_size != size
-            os.ftruncate(self._descriptor, size)
-            if fresh:
-                store.map_of(wheel).unlink(missing_ok=True)
-            self.map = BlockMap(store.map_of(wheel), size)
+        self._descriptor: int | None = None
+        self._open_files()
         self.states = bytearray(DONE if state else FREE for state in self.map.states)
         self.origins = [EARLIER_RUN] * self.map.count
         self.resumed = sum(self.length(block) for block, state in enumerate(self.states) if state == DONE)
         self.done_bytes = self.resumed
         self.verified = bytearray(-(-size // PIECE_SIZE))
+        self.judging: set[int] = set()  # pieces that somebody is reading
         self.doubts: dict[int, Doubt] = {}  # pieces that were wrong, and whose senders are not known for sure
         self.only: int | None = None  # the one lane that may deliver, while a liar is looked for
-        self.suspects: list[tuple[bytes, int]] | None = (
-            None  # digest and sender of each block, when the whole was wrong
-        )
-        self.named = False  # verified, and no longer a partial file
-        self._open = threading.Lock()  # held while the files are flushed or closed
+        self.suspects: list[tuple[bytes, int]] = []  # print and sender of each block, when the whole was wrong
+        self.named = False  # verified: nobody reads or writes the partial file any more
+        self.kept = False  # in the store
+        self.busy = 0  # threads that read or write the file just now
+        self._flushing = threading.Lock()  # held while the files are flushed or closed
         self.hashed = 0  # pieces, in order
         self.digest = hashlib.sha256()
         self._free = self.states.count(FREE)
         self._hint = 0  # no block before it is free
+
+    def _open_files(self) -> None:
+        path = self.store.partial(self.wheel)
+        with self.store.explained():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            if os.fstat(self._descriptor).st_size != self.size:
+                self.store.map_of(self.wheel).unlink(missing_ok=True)
+                os.ftruncate(self._descriptor, self.size)
+            self.map = BlockMap(self.store.map_of(self.wheel), self.size)
 
     @property
     def complete(self) -> bool:
@@ -69,45 +74,44 @@ class Arriving:
         return min(BLOCK, self.size - block * BLOCK)
 
     @property
-    def has_free(self) -> bool:
-        return self._free > 0
-
-    @property
     def free_bytes(self) -> int:
         """About as many bytes nobody has been asked for."""
         return self._free * BLOCK
 
     def ask(self, most: int) -> tuple[int, int] | None:
         """Mark the first free blocks, in a row and at most ``most`` of them, as asked for: (start, end)."""
-        start = self.states.find(FREE, self._hint)
-        self._hint = start if start >= 0 else len(self.states)
+        asked = self._ask(FREE, self._hint, len(self.states), most)
+        self._hint = asked[0] if asked else len(self.states)
+        return asked
+
+    def ask_doubted(self, piece: int) -> tuple[int, int] | None:
+        """The same for a piece that was wrong."""
+        blocks = self.blocks_of(piece)
+        return self._ask(DOUBTED, blocks.start, blocks.stop, len(blocks))
+
+    def _ask(self, state: int, first: int, last: int, most: int) -> tuple[int, int] | None:
+        start = self.states.find(state, first, last)
         if start < 0:
             return None
         end = start + 1
-        while end < len(self.states) and end - start < most and self.states[end] == FREE:
+        while end < last and end - start < most and self.states[end] == state:
             end += 1
-        for block in range(start, end):
-            self.states[block] = ASKED
+        self.states[start:end] = bytes([ASKED]) * (end - start)
         self._free -= end - start
         return start, end
 
-    def claim(self, blocks: range) -> None:
-        """Mark free ``blocks`` as asked for."""
-        for block in blocks:
-            if self.states[block] == FREE:
-                self.states[block] = ASKED
-                self._free -= 1
+    def doubt(self, piece: int, doubt: Doubt) -> None:
+        """``piece`` is to be delivered once more, by one mirror alone."""
+        self.doubts[piece] = doubt
+        self.forget(self.blocks_of(piece))
 
-    def doubtful(self) -> int | None:
-        """A piece to be fetched from one mirror alone, that is free."""
-        for piece in self.doubts:
-            blocks = self.blocks_of(piece)
-            if self.states.count(FREE, blocks.start, blocks.stop) == len(blocks):
-                return piece
-        return None
+    def ask_another(self, piece: int) -> None:
+        """The mirror that was to deliver ``piece`` alone cannot."""
+        self.doubts[piece].by = None
+        self.forget(self.blocks_of(piece))
 
     def start_writing(self, block: int) -> None:
-        if self.states[block] == FREE:  # somebody who reads the whole file came first
+        if self.states[block] in (FREE, DOUBTED):  # somebody who reads the whole file came first
             self._free -= 1
         self.states[block] = WRITING
 
@@ -115,17 +119,23 @@ class Arriving:
         """Those of ``blocks`` that nobody delivers any more are free again."""
         for block in blocks:
             if self.states[block] == ASKED:
-                self.states[block] = FREE
-                self._free += 1
-                self._hint = min(self._hint, block)
+                self._set_free(block)
 
-    def write(self, block: int, data: memoryview) -> None:
-        """Put a block in its place. Raises NoSpace, InstallFailed."""
-        offset, done = block * BLOCK, 0
-        assert self._descriptor is not None
-        with self.store.explained():
-            while done < len(data):
-                done += os.pwrite(self._descriptor, data[done:], offset + done)
+    def forget(self, blocks: Iterable[int]) -> None:
+        """The bytes of ``blocks`` are not believed: they are to be fetched again."""
+        for block in blocks:
+            if self.states[block] == DONE:
+                with self.store.explained():
+                    self.map.forget(block)
+                self._set_free(block)
+                self.origins[block] = EARLIER_RUN
+                self.done_bytes -= self.length(block)
+                self.verified[block // BLOCKS] = 0
+
+    def _set_free(self, block: int) -> None:
+        self.states[block] = DOUBTED if block // BLOCKS in self.doubts else FREE
+        self._free += 1
+        self._hint = min(self._hint, block)
 
     def has_written(self, block: int, origin: int) -> int | None:
         """``block`` is there; returns the piece that it completes, if it does."""
@@ -144,57 +154,62 @@ class Arriving:
     def blocks_of(self, piece: int) -> range:
         return range(piece * BLOCKS, min((piece + 1) * BLOCKS, len(self.states)))
 
-    def read(self, piece: int) -> bytes:
-        """The bytes of ``piece``, as they are on the disk."""
-        assert self._descriptor is not None
-        with self.store.explained():
-            return os.pread(self._descriptor, PIECE_SIZE, piece * PIECE_SIZE)
-
-    def is_right(self, piece: int, data: bytes) -> bool:
-        """By the digest beside the lock; without one, nothing is known of a single piece."""
-        pieces = self.wheel.pieces
-        return not pieces or hashlib.sha256(data).hexdigest() == pieces[piece]
-
-    def origins_of(self, piece: int) -> Counter[int]:
-        """Who delivered ``piece``: origin -> blocks."""
-        blocks = self.blocks_of(piece)
-        return Counter(self.origins[blocks.start : blocks.stop])
-
-    def forget(self, piece: int) -> None:
-        """The bytes of ``piece`` are not believed: they are to be fetched again."""
-        self.forget_blocks(self.blocks_of(piece))
-        self.verified[piece] = 0
-
-    def forget_blocks(self, blocks: Iterable[int]) -> None:
-        for block in blocks:
-            if self.states[block] == DONE:
-                with self.store.explained():
-                    self.map.forget(block)
-                self.states[block] = FREE
-                self.origins[block] = EARLIER_RUN
-                self.done_bytes -= self.length(block)
-                self._free += 1
-                self._hint = min(self._hint, block)
-
     def start_over(self) -> None:
         """Hash from the beginning."""
         self.hashed = 0
         self.digest = hashlib.sha256()
 
+    # what is done without the board's lock
+
+    def write(self, block: int, data: memoryview) -> None:
+        """Put a block in its place. Raises NoSpace, InstallFailed. ``busy`` counts who calls."""
+        offset, done = block * BLOCK, 0
+        assert self._descriptor is not None
+        with self.store.explained():
+            while done < len(data):
+                done += os.pwrite(self._descriptor, data[done:], offset + done)
+
+    def read(self, first: int, memory: memoryview) -> memoryview:
+        """The bytes from block ``first`` on that fit into ``memory``, as they are on the disk."""
+        assert self._descriptor is not None
+        with self.store.explained():
+            count = os.preadv(self._descriptor, [memory], first * BLOCK)
+        return memory[:count]
+
+    def _read_blocks(self, piece: int, memory: memoryview) -> Iterator[memoryview]:
+        return (self.read(block, memory[:BLOCK]) for block in self.blocks_of(piece))
+
+    def is_right(self, piece: int, memory: memoryview) -> bool:
+        """By the digest beside the lock. ``memory``, at least a block of it, is used for reading."""
+        digest = hashlib.sha256()
+        for data in self._read_blocks(piece, memory):
+            digest.update(data)
+        return digest.hexdigest() == self.wheel.pieces[piece]
+
+    def prints(self, piece: int, memory: memoryview) -> list[bytes]:
+        """A short digest of each block, to compare with later ones."""
+        return [hashlib.blake2b(data, digest_size=16).digest() for data in self._read_blocks(piece, memory)]
+
     def flush(self, lock: threading.Condition) -> None:
-        """What was written survives a loss of power from here on. The board's ``lock`` is not held."""
-        with self._open:
+        """What was written survives a loss of power from here on."""
+        with self._flushing:
             if self._descriptor is None:
                 return
             with lock:
                 blocks = self.map.written()
+            if not blocks:
+                return
             with self.store.explained():
                 os.fdatasync(self._descriptor)
                 with lock:
                     self.map.set_flushed(blocks)
 
-    def close(self) -> None:
-        with self._open:
+    def close(self, lock: threading.Condition) -> None:
+        """Waits for those who read or write: a number of a closed file may soon be another file's."""
+        with lock:
+            while self.busy:
+                lock.wait(0.02)
+        with self._flushing:
             if self._descriptor is not None:
                 os.close(self._descriptor)
                 self.map.close()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.fetch.arriving import EARLIER_RUN, Arriving, Doubt
-from paddle_bootstrap.fetch.block_map import BLOCK
 from paddle_bootstrap.fetch.failure import MirrorFailure
 from paddle_bootstrap.fetch.lane import Lane
 
@@ -16,41 +14,42 @@ from paddle_bootstrap.fetch.lane import Lane
 def accuse(lane: Lane, arriving: Arriving, said: str) -> None:
     """``lane`` sent other bytes than the lock's."""
     failure = MirrorFailure("wrong", said)
-    lane.wrong_pieces += 1
+    lane.wrong_pieces[arriving.wheel.filename] += 1
     lane.lacks[arriving.wheel.filename] = failure
     if not lane.out or lane.out.kind != "wrong":
         lane.out = failure
         progress.warn(f"{arriving.wheel.filename}: {lane.source.mirror.redacted}: {said}; it is not asked again")
 
 
-def doubt(arriving: Arriving, piece: int, data: bytes, lanes: Sequence[Lane]) -> None:
-    """``piece`` is wrong: its one sender is named, or it is fetched again from one mirror alone to find out who it was."""
+def wrong_piece(arriving: Arriving, piece: int, prints: list[bytes], lanes: Sequence[Lane]) -> None:
+    """``piece`` is wrong: its one sender is named, or one mirror alone delivers it once more to show who it was."""
     blocks = arriving.blocks_of(piece)
-    origins = tuple(arriving.origins[blocks.start : blocks.stop])
+    origins = arriving.origins[blocks.start : blocks.stop]
     senders = set(origins)
+    if len(senders) > 1:
+        arriving.doubt(piece, Doubt(prints, origins))
+        return
+    arriving.doubts.pop(piece, None)  # whoever else was suspected: nothing can be shown any more
     if senders == {EARLIER_RUN}:
         progress.warn(f"{arriving.wheel.filename}: bytes left by an earlier run were wrong; they are fetched again")
-    elif len(senders) == 1:
-        accuse(
-            lanes[senders.pop()], arriving, f"it delivers wrong bytes (piece {piece + 1} of {len(arriving.verified)})"
-        )
     else:
-        arriving.doubts[piece] = Doubt(data, origins)
-    arriving.forget(piece)
+        accuse(lanes[senders.pop()], arriving, _piece(arriving, piece))
+    arriving.forget(blocks)
 
 
-def settle(arriving: Arriving, piece: int, data: bytes, lanes: Sequence[Lane]) -> None:
+def right_piece(arriving: Arriving, piece: int, prints: list[bytes], lanes: Sequence[Lane]) -> None:
     """``piece`` is right now: where it differs from what it was before, the sender of that is known."""
+    arriving.verified[piece] = 1
     before = arriving.doubts.pop(piece, None)
     if before is None:
         return
-    liars = {
-        origin
-        for index, origin in enumerate(before.origins)
-        if data[index * BLOCK : (index + 1) * BLOCK] != before.data[index * BLOCK : (index + 1) * BLOCK]
-    }
-    for liar in liars - {EARLIER_RUN}:
-        accuse(lanes[liar], arriving, f"it delivers wrong bytes (piece {piece + 1} of {len(arriving.verified)})")
+    pairs = zip(before.prints, prints, before.origins, strict=True)
+    for liar in {origin for old, new, origin in pairs if old != new} - {EARLIER_RUN}:
+        accuse(lanes[liar], arriving, _piece(arriving, piece))
+
+
+def _piece(arriving: Arriving, piece: int) -> str:
+    return f"it delivers wrong bytes (piece {piece + 1} of {len(arriving.verified)})"
 
 
 def whole_file(arriving: Arriving, lanes: Sequence[Lane]) -> None:
@@ -60,6 +59,7 @@ def whole_file(arriving: Arriving, lanes: Sequence[Lane]) -> None:
     comparing shows who lied, or that mirror did.
     """
     senders = Counter(arriving.origins)
+    arriving.only = None
     if len(senders) == 1:
         origin = next(iter(senders))
         if origin == EARLIER_RUN:
@@ -67,37 +67,19 @@ def whole_file(arriving: Arriving, lanes: Sequence[Lane]) -> None:
         else:
             found = arriving.digest.hexdigest()
             accuse(lanes[origin], arriving, f"it delivers sha256 {found}, the lock says {arriving.wheel.sha256}")
-        arriving.only = None
-        arriving.forget_blocks(range(len(arriving.states)))
+        arriving.forget(range(len(arriving.states)))
     else:
         able = [
             origin for origin, _ in senders.most_common() if origin >= 0 and lanes[origin].can_serve(arriving.wheel)
         ]
-        if arriving.suspects is None:
-            arriving.suspects = _digests(arriving)
         arriving.only = able[0] if able else None
-        arriving.forget_blocks(
-            block for block, origin in enumerate(arriving.origins) if not able or origin != arriving.only
-        )
+        arriving.forget(block for block, origin in enumerate(arriving.origins) if not able or origin != able[0])
     arriving.start_over()
 
 
-def settle_whole(arriving: Arriving, lanes: Sequence[Lane]) -> None:
+def settle_whole(arriving: Arriving, prints: Sequence[bytes], lanes: Sequence[Lane]) -> None:
     """The file is right: where it differs from its first form, the sender of that is known."""
-    if arriving.suspects is None:
-        return
-    now = _digests(arriving)
-    liars = {origin for (before, origin), (after, _) in zip(arriving.suspects, now, strict=True) if before != after}
-    for liar in liars - {EARLIER_RUN}:
-        accuse(lanes[liar], arriving, "it delivers wrong bytes")
-
-
-def _digests(arriving: Arriving) -> list[tuple[bytes, int]]:
-    """A digest of each block, and its sender."""
-    found = []
-    for piece in range(len(arriving.verified)):
-        data = arriving.read(piece)
-        for index, block in enumerate(arriving.blocks_of(piece)):
-            part = data[index * BLOCK : (index + 1) * BLOCK]
-            found.append((hashlib.blake2b(part, digest_size=16).digest(), arriving.origins[block]))
-    return found
+    pairs = zip(arriving.suspects, prints, strict=True)
+    for liar in {origin for (before, origin), after in pairs if before != after} - {EARLIER_RUN}:
+        if lanes[liar].out is None or lanes[liar].out.kind != "wrong":  # type: ignore[union-attr]
+            accuse(lanes[liar], arriving, "it delivers wrong bytes")

@@ -40,8 +40,9 @@ class BlockMap:
         self._written = {block: 0 for block, state in enumerate(self.states) if state == WRITTEN}
         head = json.dumps(self._about).encode() + b"\n"
         self._start = len(head)
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        os.pwrite(self._descriptor, head + self.states, 0)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        os.pwrite(self._descriptor, head + self.states, 0)  # at no moment is there an empty map
+        os.ftruncate(self._descriptor, self._start + self.count)
 
     def set_written(self, block: int) -> None:
         """``block`` has been written to the partial file."""
@@ -60,10 +61,13 @@ class BlockMap:
 
     def set_flushed(self, blocks: Mapping[int, int]) -> None:
         """``blocks`` were written before the partial file was flushed."""
-        for block, turn in blocks.items():
-            if self._written.get(block) == turn:
-                self._put(block, FLUSHED)
-                del self._written[block]
+        same = [block for block, turn in blocks.items() if self._written.get(block) == turn]
+        for block in same:
+            self.states[block] = FLUSHED
+            del self._written[block]
+        if same:
+            first, last = min(same), max(same)
+            os.pwrite(self._descriptor, self.states[first : last + 1], self._start + first)
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -79,7 +83,7 @@ class BlockMap:
             about = json.loads(head)
         except (OSError, ValueError):
             return None
-        if len(states) != self.count or {**about, "boot": ""} != {**self._about, "boot": ""}:
+        if not isinstance(about, dict) or len(states) != self.count or {**about, "boot": ""} != {**self._about, "boot": ""}:
             return None
-        believed = {FLUSHED, WRITTEN} if about["boot"] == self._about["boot"] else {FLUSHED}
+        believed = {FLUSHED, WRITTEN} if about.get("boot") == self._about["boot"] else {FLUSHED}
         return bytearray(state if state in believed else 0 for state in states)

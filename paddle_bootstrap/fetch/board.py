@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from paddle_bootstrap.fetch.arriving import ASKED, BLOCKS, DONE, FREE, WRITING, Arriving
+from paddle_bootstrap.fetch.arriving import ASKED, BLOCKS, DONE, DOUBTED, FREE, WRITING, Arriving
 from paddle_bootstrap.fetch.block_map import BLOCK
 from paddle_bootstrap.fetch.lane import Line
 
@@ -30,15 +30,18 @@ class Run:
     alone: bool = False  # a piece that nobody else may touch, so that its sender is known
     hedged: bool = False  # somebody else fetches the same
     gained: int = 0  # bytes that were missing before
+    learned: bool = False  # where the mirror has the file
 
     @property
     def bytes_left(self) -> int:
         return (self.end - self.pos) * BLOCK
 
-    @property
-    def seconds_left(self) -> float:
-        speed = self.line.meter.speed or (UNKNOWN_SPEED if self.line.meter.total == 0 else 1.0)
-        return self.bytes_left / speed
+    def seconds_left(self, now: float) -> float:
+        """At the speed it shows; one that has shown none will take as long again as it has been waited for."""
+        line = self.line
+        if line.meter.total == 0:
+            return max(self.bytes_left / UNKNOWN_SPEED, now - (line.asked_at or now))
+        return self.bytes_left / max(line.meter.speed, 1.0)
 
 
 class Board:
@@ -61,12 +64,16 @@ class Board:
     def next(self, line: Line) -> Run | None:
         """The next range for ``line``; waits for one. None: this connection is not needed any more."""
         with self.condition:
-            while not self.over and not line.lane.out and self._wanted(line):
+            while not self.over and not line.lane.out and not line.cut and self._wanted(line):
                 run = self._free(line) or self._shared(line)
                 if run:
                     self.runs.append(run)
+                    line.asked_at, line.busy_with = time.monotonic(), run.arriving.wheel.filename
                     return run
                 self.condition.wait(PATROL)
+            line.cut = line.cut or "it is not needed"  # counted out at once, not when its thread has ended
+            if line in line.lane.lines:
+                line.lane.end(line)
             return None
 
     def _wanted(self, line: Line) -> bool:
@@ -75,33 +82,59 @@ class Board:
 
     def _free(self, line: Line) -> Run | None:
         for arriving in self.arrivings:
-            if not arriving.has_free or not self._may(line, arriving):
+            if not arriving.free_bytes or not self._may(line, arriving):
                 continue
             if arriving.wheel.filename in line.lane.no_ranges:
-                if not any(run.whole and run.line.lane is line.lane and run.arriving is arriving for run in self.runs):
-                    return Run(arriving, line, 0, len(arriving.states), whole=True)
-                continue
-            if (piece := arriving.doubtful()) is not None:
-                blocks = arriving.blocks_of(piece)
-                arriving.claim(blocks)
-                return Run(arriving, line, blocks.start, blocks.stop, alone=True)
-            if asked := arriving.ask(self._most(line, arriving)):
-                return Run(arriving, line, *asked)
+                run = self._whole(line, arriving)
+            else:
+                run = self._doubted(line, arriving)
+                if run is None and (asked := arriving.ask(self._most(line, arriving))):
+                    run = Run(arriving, line, *asked)
+            if run:
+                return run
+        return None
+
+    def _whole(self, line: Line, arriving: Arriving) -> Run | None:
+        if self._reads_whole(line, arriving):
+            return None
+        self._take_doubts(line, arriving)
+        return Run(arriving, line, 0, len(arriving.states), whole=True)
+
+    def _take_doubts(self, line: Line, arriving: Arriving) -> None:
+        for doubt in arriving.doubts.values():
+            doubt.by = doubt.by or line.lane
+
+    def _doubted(self, line: Line, arriving: Arriving) -> Run | None:
+        for piece, doubt in arriving.doubts.items():
+            by = doubt.by
+            if by and not (by.lines and by.can_serve(arriving.wheel)) and piece not in arriving.judging:
+                arriving.ask_another(piece)
+            if doubt.by in (None, line.lane) and (asked := arriving.ask_doubted(piece)):
+                doubt.by = line.lane
+                return Run(arriving, line, *asked, alone=True)
         return None
 
     def _may(self, line: Line, arriving: Arriving) -> bool:
         only = arriving.only
         return line.lane.can_serve(arriving.wheel) and only in (None, line.lane.number) and not arriving.named
 
+    def _reads_whole(self, line: Line, arriving: Arriving) -> bool:
+        """Another connection to the same mirror reads the file from its first byte."""
+        lane = line.lane
+        return any(
+            run.whole and run.line is not line and run.line.lane is lane and run.arriving is arriving
+            for run in self.runs
+        )
+
     def _most(self, line: Line, arriving: Arriving) -> int:
         """Blocks for some seconds, and no more than a fair part of what is left, so that all end together."""
         wanted = int(line.meter.speed * AHEAD / BLOCK)
-        lines = max(1, sum(len(run.line.lane.lines) > 0 for run in self.runs))
-        fair = (arriving.size - arriving.done_bytes) // BLOCK // lines
+        fair = (arriving.size - arriving.done_bytes) // BLOCK // max(1, len(self.runs))
         return max(1, min(max(wanted, BLOCKS), LONGEST, max(fair, BLOCKS // 2)))
 
     def _shared(self, line: Line) -> Run | None:
         """Part of the slowest remaining transfer: its second half, or all of it once more when too little is left."""
+        now = time.monotonic()
         others = [
             run
             for run in self.runs
@@ -111,34 +144,38 @@ class Board:
             and self._may(line, run.arriving)
             and run.arriving.wheel.filename not in line.lane.no_ranges
         ]
-        if not others:
-            return None
-        slowest = max(others, key=lambda run: run.seconds_left)
-        mine = line.meter.speed or line.lane.meter.speed / max(1, len(line.lane.lines)) or UNKNOWN_SPEED
-        left = slowest.end - slowest.pos - 1  # the block in the air stays with it
-        if slowest.seconds_left < WORTH:
-            return None
-        if left >= 2 and not slowest.whole:
-            theirs = slowest.bytes_left / slowest.seconds_left
-            part = max(1, min(left, round(left * mine / (mine + theirs))))
-            slowest.end -= part
-            return Run(slowest.arriving, line, slowest.end, slowest.end + part)
-        if not slowest.hedged and slowest.seconds_left > 2 * slowest.bytes_left / mine + WORTH:
-            slowest.hedged = True
-            return Run(slowest.arriving, line, slowest.pos, slowest.end, hedged=True)
+        for other in sorted(others, key=lambda run: -run.seconds_left(now)):
+            if other.seconds_left(now) < WORTH:
+                return None
+            if run := self._part_of(other, line, now):
+                return run
         return None
+
+    def _part_of(self, other: Run, line: Line, now: float) -> Run | None:
+        mine = line.meter.speed or line.lane.meter.speed / max(1, len(line.lane.lines)) or UNKNOWN_SPEED
+        left = other.end - other.pos - 1  # the block in the air stays with it
+        if left >= 2 and not other.whole and not other.hedged:
+            theirs = other.bytes_left / other.seconds_left(now)
+            part = max(1, min(left, round(left * mine / (mine + theirs))))
+            other.end -= part
+            return Run(other.arriving, line, other.end, other.end + part)
+        if other.hedged or other.seconds_left(now) <= 2 * other.bytes_left / mine + WORTH:
+            return None
+        other.hedged = True
+        return Run(other.arriving, line, other.pos, other.end, hedged=True)
 
     def release(self, run: Run) -> None:
         """``run`` has ended; what it did not deliver is free again, unless somebody else fetches it."""
         with self.condition:
+            if run not in self.runs:  # it was taken from a connection that fell silent
+                return
             self.runs.remove(run)
+            others = [other for other in self.runs if other.arriving is run.arriving and not other.whole]
+            if run.hedged:  # the one who is left may be helped again
+                for other in others:
+                    other.hedged = other.hedged and not (other.pos < run.end and run.pos < other.end)
             if not run.whole:
-                held = {
-                    block
-                    for other in self.runs
-                    if other.arriving is run.arriving and not other.whole
-                    for block in range(other.pos, other.end)
-                }
+                held = {block for other in others for block in range(other.pos, other.end)}
                 run.arriving.give_back(block for block in range(run.pos, run.end) if block not in held)
             self.condition.notify_all()
 
@@ -146,33 +183,41 @@ class Board:
         """The block that the next bytes belong to; None when nothing of ``run`` is missing any more."""
         with self.condition:
             states = run.arriving.states
-            if self.over or run.arriving.named or run.line.lane.out or run.pos >= run.end:
+            if self.over or run.line.cut or run.arriving.named or run.line.lane.out or run.pos >= run.end:
                 return None
-            missing = any(states.find(state, run.pos, run.end) >= 0 for state in (FREE, ASKED))
+            missing = any(states.find(state, run.pos, run.end) >= 0 for state in (ASKED, FREE, DOUBTED))
             return run.pos if missing else None
 
     def commit(self, run: Run, block: int, data: memoryview) -> int | None:
         """Keep ``data`` as ``block`` unless it is there; returns the piece that it completes."""
-        arriving = run.arriving
+        arriving, lane = run.arriving, run.line.lane
         with self.condition:
             run.pos = block + 1
-            if self.over or arriving.named or arriving.states[block] in (WRITING, DONE):
+            doubt = arriving.doubts.get(block // BLOCKS)
+            unwanted = arriving.states[block] in (WRITING, DONE) or (doubt and doubt.by is not lane)
+            if unwanted or self.over or run.line.cut or lane.out or arriving.named:
                 return None
             arriving.start_writing(block)
-        arriving.write(block, data)
-        with self.condition:
-            run.gained += len(data)
-            return arriving.has_written(block, run.line.lane.number)
+            arriving.busy += 1
+        written = False
+        try:
+            arriving.write(block, data)
+            written = True
+        finally:
+            with self.condition:
+                arriving.busy -= 1
+                piece = arriving.has_written(block, lane.number) if written else None
+        run.gained += len(data)
+        return piece
 
     def become_whole(self, run: Run) -> bool:
         """The mirror sends the file from its first byte, whatever it was asked; False when it is doing so already."""
         with self.condition:
-            lane = run.line.lane
-            lane.no_ranges.add(run.arriving.wheel.filename)
-            others = (other for other in self.runs if other is not run)
-            if any(other.whole and other.line.lane is lane and other.arriving is run.arriving for other in others):
+            run.line.lane.no_ranges.add(run.arriving.wheel.filename)
+            if self._reads_whole(run.line, run.arriving):
                 return False
+            self._take_doubts(run.line, run.arriving)
             run.arriving.give_back(range(run.pos, run.end))
-            run.pos, run.end, run.whole = 0, len(run.arriving.states), True
+            run.pos, run.end, run.whole, run.alone = 0, len(run.arriving.states), True, False
             self.condition.notify_all()
             return True

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.fetch.arriving import Arriving
 from paddle_bootstrap.fetch.board import Board
+from paddle_bootstrap.fetch.failure import MirrorFailure
 from paddle_bootstrap.fetch.lane import Lane, Line
+from paddle_bootstrap.fetch.ledger import Ledger
 from paddle_bootstrap.fetch.patience import Patience
 from paddle_bootstrap.lock.model import PIECE_SIZE
 
 TICK = 0.05  # seconds
 DRAW_SECONDS = 0.1
+LIVELY = 1.0  # seconds since the last byte of a connection that flows
 
 
 class Conductor:
-    """The calling thread's part of a fetch. ``open_line`` is called with the board's lock held."""
+    """Watches one fetch from a thread of its own. ``open_line`` is called with the board's lock held."""
 
     def __init__(
-        self, board: Board, lanes: Sequence[Lane], patience: Patience, open_line: Callable[[Lane], None]
+        self, board: Board, ledger: Ledger, patience: Patience, open_line: Callable[[Lane], None], *, limited: bool
     ) -> None:
         self.board = board
-        self.lanes = lanes
+        self.ledger = ledger
+        self.lanes = ledger.lanes
         self.patience = patience
         self._open_line = open_line
+        self._limited = limited  # the user asked for slowness: nobody is blamed for it
         self._drawn = time.monotonic()
 
     def conduct(self) -> None:
@@ -34,26 +39,26 @@ class Conductor:
         condition = self.board.condition
         while True:
             with condition:
-                if self.board.over or all(
-                    arriving.named or self._is_lost(arriving) for arriving in self.board.arrivings
-                ):
+                lost = [self._is_lost(arriving) for arriving in self.board.arrivings]
+                if self.board.over or all(lost):
                     return
                 now = time.monotonic()
                 self._sample(now)
+                self._cut(now)
                 self._join(now)
                 self._open(now)
-                self._cut(now)
             self._draw(now)
             with condition:
-                condition.wait(TICK)
+                if not self.board.over:
+                    condition.wait(TICK)
 
     def _is_lost(self, arriving: Arriving) -> bool:
-        """No mirror can deliver what is missing of it, and nobody is about to."""
-        if arriving.complete:
-            return False
-        if arriving.only is not None and not self.lanes[arriving.only].can_serve(arriving.wheel):
-            arriving.only = None
+        """There is nothing to wait for: it is there, or no mirror can deliver what is missing, and nobody is about to."""
+        if arriving.named or arriving.complete:
+            return arriving.kept
         wheel = arriving.wheel
+        if arriving.only is not None and not self.lanes[arriving.only].can_serve(wheel):
+            arriving.only = None
         return not any(lane.can_serve(wheel) for lane in self.lanes) and not any(
             run.arriving is arriving for run in self.board.runs
         )
@@ -79,34 +84,46 @@ class Conductor:
     def _open(self, now: float) -> None:
         """No more connections than there are pieces to fetch."""
         free = sum(arriving.free_bytes for arriving in self.board.arrivings)
-        shared = sum(run.bytes_left for run in self.board.runs if run.seconds_left > 1)
+        shared = sum(run.bytes_left for run in self.board.runs if run.seconds_left(now) > 1)
         useful = -(-(free + shared) // PIECE_SIZE)
         for lane in self.lanes:
             for _ in range(min(lane.wants_lines(now), useful - len(lane.lines))):
                 self._open_line(lane)
 
     def _cut(self, now: float) -> None:
-        lines = [line for lane in self.lanes for line in lane.lines]
-        flowing = [line for line in lines if now - line.heard < 1.0 and line.asked_at is not None]
+        lines = [line for lane in self.lanes for line in lane.lines if line.asked_at is not None]
+        flowing = [line for line in lines if now - line.heard < LIVELY]
         for line in lines:
-            if line.asked_at is None or line.cut:
-                continue
-            line.cut = self._fault(line, now, alone=not any(other is not line for other in flowing))
-            if line.cut:
-                line.connection.abort()
+            if fault := self._fault(line, now, alone=not any(other is not line for other in flowing)):
+                self._give_up(line, fault)
+
+    def _give_up(self, line: Line, fault: str) -> None:
+        """Others get its work at once, whatever its thread waits for; that thread finds nothing to do when it wakes."""
+        line.cut = fault
+        line.lane.end(line)
+        for run in [run for run in self.board.runs if run.line is line]:
+            self.board.release(run)
+            self.ledger.judge(run, MirrorFailure("broken", fault, retry=True))
+        line.connection.abort()
 
     def _fault(self, line: Line, now: float, *, alone: bool) -> str | None:
         """What is wrong with a connection that has been asked for something."""
-        asked = now - (line.asked_at or now)
-        silent = min(now - line.heard, asked)
+        if line.throttled:
+            return None
+        asked_at = line.asked_at or now
+        heard = max(line.heard, line.connection.heard, asked_at)
+        if not line.lane.knows(line.busy_with):  # one of its connections reads the index page for all
+            heard = max(heard, *(other.connection.heard for other in line.lane.lines))
         stall = self.patience.stall
-        first = line.heard < (line.asked_at or 0.0)  # nothing has come of this request yet
-        if silent > (self.patience.read if alone and first else 2 * stall if alone else stall):
+        first = line.heard < asked_at  # nothing of the file has come of this request yet
+        if now - heard > (self.patience.read if alone and first else 2 * stall if alone else stall):
             return "it fell silent"
+        if self._limited or first:
+            return None
         siblings = [other.meter.speed for other in line.lane.lines if other is not line and other.meter.speed]
         usual = max(line.best, statistics.median(siblings) if siblings else 0.0)
         slow = line.meter.speed < max(self.patience.drip * usual, self.patience.floor)
-        line.slow_since = (line.slow_since or now) if slow and asked > 1.0 else None
+        line.slow_since = (line.slow_since or now) if slow and now - asked_at > stall / 3 else None
         if line.slow_since and now - line.slow_since > stall:
             return f"it sends only {progress.human_bytes(line.meter.speed)}/s"
         line.best = max(line.best, line.meter.speed)
@@ -116,7 +133,8 @@ class Conductor:
         if now - self._drawn < DRAW_SECONDS:
             return
         self._drawn = now
-        for arriving in self.board.arrivings:
-            if not arriving.named and 0 < arriving.done_bytes < arriving.size:
-                progress.transfer(arriving.wheel.filename, arriving.done_bytes, arriving.size)
-                return
+        arrivings = self.board.arrivings
+        front = [item for item in arrivings if not item.named and 0 < item.done_bytes < item.size]
+        if front:
+            progress.total(sum(item.done_bytes for item in arrivings), sum(item.size for item in arrivings))
+            progress.transfer(front[0].wheel.filename, front[0].done_bytes, front[0].size)

@@ -1,20 +1,22 @@
 """The engine: all files at once, each from every mirror that helps, every piece judged as it arrives.
 
-The conductor (the calling thread) opens connections while they pay, replaces those that stall, and draws. Each connection is a
-thread that takes ranges from the board. One thread hashes files in order, one makes progress durable.
+The conductor's thread opens connections while they pay, replaces those that stall, and draws. Each connection is a thread
+that takes ranges from the board. One thread hashes files in order, one makes progress durable. The calling thread waits,
+so that Ctrl-C finds it holding no lock.
 """
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from queue import SimpleQueue
 
 from paddle_bootstrap import progress
-from paddle_bootstrap.errors import DamagedLock
+from paddle_bootstrap.errors import BootstrapError, DamagedLock
 from paddle_bootstrap.fetch import blame
 from paddle_bootstrap.fetch.arriving import Arriving
 from paddle_bootstrap.fetch.block_map import BLOCK
@@ -23,11 +25,12 @@ from paddle_bootstrap.fetch.conductor import Conductor
 from paddle_bootstrap.fetch.failure import MirrorFailure
 from paddle_bootstrap.fetch.lane import Lane, Line
 from paddle_bootstrap.fetch.ledger import Ledger
-from paddle_bootstrap.fetch.patience import Patience
-from paddle_bootstrap.fetch.source import Body, Source
+from paddle_bootstrap.fetch.patience import Patience, Terms
+from paddle_bootstrap.fetch.rate import Rate
+from paddle_bootstrap.fetch.source import Body, Source, patiently
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.fetch.transfer import Brought
-from paddle_bootstrap.lock.model import Wheel
+from paddle_bootstrap.lock.model import PIECE_SIZE, Wheel
 
 FLUSH_SECONDS = 2.0
 JOIN_SECONDS = 2.0  # for threads to end
@@ -36,46 +39,59 @@ JOIN_SECONDS = 2.0  # for threads to end
 class Engine:
     """One fetch. Used once."""
 
-    def __init__(self, patience: Patience, caps: Mapping[str, int], default_cap: int) -> None:
+    def __init__(self, patience: Patience, terms: Terms) -> None:
         self.patience = patience
-        self._caps = caps
-        self._default_cap = default_cap
+        self.terms = terms
 
     def bring(self, wheels: Sequence[Wheel], sources: Sequence[Source], store: Store) -> Brought:
         """Bring ``wheels`` into the store. Raises NoSpace, InstallFailed; what arrived stays for the next run."""
         now = time.monotonic()
         lanes = [
             Lane(
-                number, source, self._caps.get(source.mirror.name, self._default_cap), now + number * self.patience.join
+                number,
+                source,
+                self.terms.connections or source.mirror.connections,
+                now + number * self.patience.join,
             )
             for number, source in enumerate(sources)
         ]
         ledger = Ledger(lanes, self.patience)
-        sized = [self._sized(wheel, lanes, ledger) for wheel in wheels]
-        arrivings = [Arriving(store, wheel, wheel.size or 0) for wheel in in_order(sized)]
-        work = _Work(Board(arrivings), lanes, ledger, store, self.patience)
+        sized = [self._sized(wheel, lanes) for wheel in wheels]
+        known = [wheel for wheel in sized if wheel.size is not None]
+        if len(known) and any(wheel.size is None for wheel in wheels):
+            store.require_space(known)
+        arrivings = [Arriving(store, wheel, wheel.size or 0) for wheel in in_order(known)]
+        work = _Work(Board(arrivings), ledger, store, self.patience, Rate(self.terms.limit_rate))
         try:
             work.run()
         finally:
             work.close()
-        return ledger.brought(arrivings)
+        return ledger.brought(arrivings, [wheel for wheel in sized if wheel.size is None])
 
-
-    def _sized(self, wheel: Wheel, lanes: Sequence[Lane], ledger: Ledger) -> Wheel:
+    def _sized(self, wheel: Wheel, lanes: Sequence[Lane]) -> Wheel:
         """A lock that is not ours may lack a size: then the first mirror that has the file tells it."""
         for lane in lanes if wheel.size is None else ():
-            connection = lane.source.connect()
+            if not lane.can_serve(wheel):
+                continue
             try:
-                body = connection.open(lane.link_to(wheel, connection), 0, None)
-                body.close()
-                if body.total:
-                    return replace(wheel, size=body.total)
-                lane.lacks[wheel.filename] = MirrorFailure("refused", "it does not tell the file's size, nor does the lock")
+                return replace(wheel, size=patiently(lambda lane=lane: _size(lane, wheel), self.patience))  # type: ignore[misc]
             except MirrorFailure as failure:
                 lane.lacks[wheel.filename] = failure
-            finally:
-                connection.close()
+                if failure.kind == "unreachable":
+                    lane.out = failure
         return wheel
+
+
+def _size(lane: Lane, wheel: Wheel) -> int:
+    connection = lane.source.connect()
+    try:
+        body = connection.open(lane.link_to(wheel, connection), 0, None)
+        body.close()
+    finally:
+        connection.close()
+    if not body.total:
+        raise MirrorFailure("refused", "it does not tell the file's size, nor does the lock")
+    return body.total
 
 
 def in_order(wheels: Sequence[Wheel]) -> list[Wheel]:
@@ -84,53 +100,61 @@ def in_order(wheels: Sequence[Wheel]) -> list[Wheel]:
 
 
 class _Work:
-    def __init__(self, board: Board, lanes: Sequence[Lane], ledger: Ledger, store: Store, patience: Patience) -> None:
+    def __init__(self, board: Board, ledger: Ledger, store: Store, patience: Patience, rate: Rate) -> None:
         self.board = board
-        self.lanes = lanes
         self.ledger = ledger
+        self.lanes = ledger.lanes
         self.store = store
         self.patience = patience
+        self.rate = rate
         self._to_hash: SimpleQueue[Arriving | None] = SimpleQueue()
         self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._lines: set[threading.Thread] = set()
+        self._others: list[threading.Thread] = []
 
     def run(self) -> None:
-        for target in (self._hash, self._flush):
-            self._start(target)
         for arriving in self.board.arrivings:
             self._to_hash.put(arriving)  # what an earlier run left
-        Conductor(self.board, self.lanes, self.patience, self._open).conduct()
+        conductor = Conductor(
+            self.board, self.ledger, self.patience, self._open, limited=self.rate.per_second is not None
+        )
+        self._others = [self._thread(target) for target in (conductor.conduct, self._hash, self._flush)]
+        for thread in self._others:
+            thread.start()
+        self._others[0].join()
         if self.board.error:
             raise self.board.error
 
     def close(self) -> None:
-        self.board.end()
         self._stop.set()
+        self.rate.end()
+        self.board.end()
         self._to_hash.put(None)
-        for lane in self.lanes:
-            for line in list(lane.lines):
-                line.connection.abort()
-        for thread in self._threads[:2]:
-            thread.join()
+        with self.board.condition:
+            lines, threads = [line for lane in self.lanes for line in lane.lines], list(self._lines)
+        for line in lines:
+            line.connection.abort()
+        for thread in self._others:
+            if thread.ident:
+                thread.join()
         ends = time.monotonic() + JOIN_SECONDS
-        for thread in self._threads[2:]:  # one that still waits for a connection will find nothing to do
+        for thread in threads:  # one that still waits for a connection will find nothing to do
             thread.join(max(0.0, ends - time.monotonic()))
         for arriving in self.board.arrivings:
-            arriving.flush(self.board.condition)
-            arriving.close()
+            with contextlib.suppress(BootstrapError):  # the first one is told
+                arriving.flush(self.board.condition)
+            arriving.close(self.board.condition)
             if not arriving.named and not arriving.done_bytes:
                 self.store.drop_partial(arriving.wheel)
 
-    def _start(self, target: object, *arguments: object) -> None:
+    def _thread(self, target: Callable[..., None], *arguments: object) -> threading.Thread:
         context = contextvars.copy_context()  # progress is told to the same observer
-        thread = threading.Thread(target=context.run, args=(self._guarded, target, *arguments), daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        return threading.Thread(target=context.run, args=(self._guarded, target, *arguments), daemon=True)
 
-    def _guarded(self, target: object, *arguments: object) -> None:
+    def _guarded(self, target: Callable[..., None], *arguments: object) -> None:
         try:
-            target(*arguments)  # type: ignore[operator]
-        except BaseException as error:  # noqa: BLE001 raised again by the conductor's caller
+            target(*arguments)
+        except BaseException as error:  # noqa: BLE001 raised again by ``run``
             self.board.end(error)
 
     # one connection
@@ -139,8 +163,9 @@ class _Work:
         """The board's lock is held."""
         line = Line(lane, lane.source.connect())
         lane.lines.append(line)
-        lane.most_lines = max(lane.most_lines, len(lane.lines))
-        self._start(self._serve, line)
+        thread = self._thread(self._serve, line)
+        self._lines.add(thread)
+        thread.start()
 
     def _serve(self, line: Line) -> None:
         buffer = memoryview(bytearray(BLOCK))
@@ -149,33 +174,38 @@ class _Work:
                 self._carry(run, buffer)
         finally:
             with self.board.condition:
-                line.lane.lines.remove(line)
-                line.lane.ended_bytes += line.meter.total
+                self._lines.discard(threading.current_thread())
+                if line in line.lane.lines:
+                    line.lane.end(line)
             line.connection.close()
 
     def _carry(self, run: Run, buffer: memoryview) -> None:
         line, before, held = run.line, run.line.meter.total, self._kept(run)
-        began = time.monotonic()
         failure: MirrorFailure | None = None
+        with self.board.condition:
+            self.ledger.begin(run)
         try:
-            line.asked_at, line.cut, line.slow_since = began, None, None
             self._stream(run, buffer)
         except MirrorFailure as error:
-            failure = MirrorFailure("broken", line.cut, retry=True) if line.cut else error
+            failure = error
         finally:
             line.asked_at = None
             self.board.release(run)
-        delivered = line.meter.total - before
+        pause = 0.0
         with self.board.condition:
-            run.gained += 0 if run.whole or line.kept is None else line.kept[2] - held
-            self.ledger.note(run, delivered, began)
-            pause = self.ledger.judge(run, failure) if failure else 0.0
+            run.gained += 0 if run.whole or line.kept is None else max(0, line.kept[2] - held)
+            self.ledger.end(run, line.meter.total - before)
+            if failure and not line.cut:  # else it was judged when it was given up
+                pause = self.ledger.judge(run, failure)
             self.board.condition.notify_all()
         if pause:
             self._stop.wait(pause)
 
     def _stream(self, run: Run, buffer: memoryview) -> None:
-        link = run.line.lane.link_to(run.arriving.wheel, run.line.connection)
+        lane, wheel = run.line.lane, run.arriving.wheel
+        known = lane.knows(wheel.filename)
+        link = lane.link_to(wheel, run.line.connection)
+        run.learned = not known
         size = run.arriving.size
         kept = 0 if run.whole else self._kept(run)
         start, end = (0, size) if run.whole else (run.pos * BLOCK + kept, min(run.end * BLOCK, size))
@@ -203,77 +233,93 @@ class _Work:
             length = run.arriving.length(block)
             while filled < length:
                 line.kept = (run.arriving.wheel.filename, block, filled)
-                count = body.read_into(buffer[filled:length])
+                count = body.read_into(buffer[filled : min(length, filled + self.rate.at_once)])
                 if not count:
                     where = progress.human_bytes(block * BLOCK + filled)
                     raise MirrorFailure("broken", f"the transfer was cut at {where}", retry=True)
                 filled += count
                 line.meter.total += count
                 line.heard = time.monotonic()
+                if self.rate.per_second:
+                    line.throttled = True
+                    self.rate.wait_for(count)
+                    line.heard, line.throttled = time.monotonic(), False
             line.kept, filled = None, 0
             piece = self.board.commit(run, block, buffer[:length])
             if piece is not None:
-                self._judge_piece(run.arriving, piece)
+                if run.arriving.wheel.pieces:
+                    self._judge(run.arriving, piece, buffer)
+                self._to_hash.put(run.arriving)
 
     # what arrived
 
-    def _judge_piece(self, arriving: Arriving, piece: int) -> None:
-        data = arriving.read(piece)
-        right = arriving.is_right(piece, data)
+    def _judge(self, arriving: Arriving, piece: int, memory: memoryview) -> None:
+        """Compare a whole piece with its digest. While that goes on nobody can write to it, nor judge it as well."""
         with self.board.condition:
-            if right:
-                arriving.verified[piece] = 1
-                blame.settle(arriving, piece, data, self.lanes)
-            else:
-                blame.doubt(arriving, piece, data, self.lanes)
-        self._to_hash.put(arriving)
+            if arriving.verified[piece] or piece in arriving.judging or not arriving.is_whole(piece):
+                return
+            arriving.judging.add(piece)
+            arriving.busy += 1
+        try:
+            right = arriving.is_right(piece, memory)
+            prints = arriving.prints(piece, memory) if not right or piece in arriving.doubts else []
+        finally:
+            with self.board.condition:
+                arriving.judging.discard(piece)
+                arriving.busy -= 1
+        with self.board.condition:
+            tell = blame.right_piece if right else blame.wrong_piece
+            tell(arriving, piece, prints, self.lanes)
+            self.board.condition.notify_all()
 
     def _hash(self) -> None:
         """The digest of each file, in order, from what is on the disk."""
+        memory = memoryview(bytearray(PIECE_SIZE))
         while (arriving := self._to_hash.get()) is not None:
-            while not arriving.named and arriving.hashed < len(arriving.verified):
-                piece = arriving.hashed
-                if not arriving.is_whole(piece):
-                    break
-                data = arriving.read(piece)
-                if not arriving.verified[piece] and not self._believed(arriving, piece, data):
-                    break
-                arriving.digest.update(data)
-                arriving.hashed += 1
-            if not arriving.named and arriving.hashed == len(arriving.verified) and arriving.complete:
-                self._finish(arriving)
+            self._hash_on(arriving, memory)
 
-    def _believed(self, arriving: Arriving, piece: int, data: bytes) -> bool:
-        """A piece that an earlier run left."""
-        if arriving.is_right(piece, data):
-            arriving.verified[piece] = 1
-            return True
-        with self.board.condition:
-            if not arriving.verified[piece] and arriving.is_whole(piece):
-                blame.doubt(arriving, piece, data, self.lanes)
-                self.board.condition.notify_all()
-        return False
+    def _hash_on(self, arriving: Arriving, memory: memoryview) -> None:
+        while not self.board.over and not arriving.named and arriving.hashed < len(arriving.verified):
+            piece = arriving.hashed
+            if not arriving.is_whole(piece):
+                return
+            if arriving.wheel.pieces and not arriving.verified[piece]:
+                self._judge(arriving, piece, memory)  # an earlier run left it
+                if not arriving.verified[piece]:  # wrong, or somebody else reads it and tells us
+                    return
+            arriving.digest.update(arriving.read(arriving.blocks_of(piece).start, memory))
+            arriving.hashed += 1
+        if not self.board.over and not arriving.named and arriving.complete:
+            self._finish(arriving, memory)
 
-    def _finish(self, arriving: Arriving) -> None:
-        if arriving.digest.hexdigest() == arriving.wheel.sha256:
-            self._keep(arriving)
-        elif arriving.wheel.pieces:
+    def _finish(self, arriving: Arriving, memory: memoryview) -> None:
+        right = arriving.digest.hexdigest() == arriving.wheel.sha256
+        if not right and arriving.wheel.pieces:
             raise DamagedLock(f"the piece digests of {arriving.wheel.filename} are not those of its sha256")
-        else:
-            with self.board.condition:
-                blame.whole_file(arriving, self.lanes)
-                self.board.condition.notify_all()
-
-    def _keep(self, arriving: Arriving) -> None:
-        arriving.flush(self.board.condition)
+        prints: list[bytes] = []
+        if arriving.suspects if right else not arriving.suspects and len(set(arriving.origins)) > 1:
+            prints = [found for piece in range(len(arriving.verified)) for found in arriving.prints(piece, memory)]
+        if right:
+            self._keep(arriving, prints)
+            return
         with self.board.condition:
-            blame.settle_whole(arriving, self.lanes)
-            arriving.named = True
-        arriving.close()
-        self.store.keep(arriving.wheel)
-        with self.board.condition:
-            self.ledger.finished(arriving)
+            arriving.suspects = arriving.suspects or list(zip(prints, arriving.origins, strict=bool(prints)))
+            blame.whole_file(arriving, self.lanes)
             self.board.condition.notify_all()
+
+    def _keep(self, arriving: Arriving, prints: list[bytes]) -> None:
+        condition = self.board.condition
+        arriving.flush(condition)
+        with condition:
+            if arriving.suspects:
+                blame.settle_whole(arriving, prints, self.lanes)
+            arriving.named = True
+        arriving.close(condition)
+        self.store.keep(arriving.wheel)
+        progress.transfer(arriving.wheel.filename, arriving.size, arriving.size)
+        with condition:
+            arriving.kept = True
+            condition.notify_all()
 
     def _flush(self) -> None:
         while not self._stop.wait(FLUSH_SECONDS):

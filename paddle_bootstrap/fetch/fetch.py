@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paddle_bootstrap.errors import BootstrapError, NoMirrorServes, WrongBytes
+from paddle_bootstrap import progress
+from paddle_bootstrap.errors import BootstrapError, NoMirrorServes, UsageError, WrongBytes
 from paddle_bootstrap.fetch.engine import Engine
-from paddle_bootstrap.fetch.patience import Patience
+from paddle_bootstrap.fetch.patience import Patience, Terms
 from paddle_bootstrap.fetch.source import Source
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.fetch.transfer import Brought, Transfer, TransferRecord
+from paddle_bootstrap.fetch.web import is_trusted
 from paddle_bootstrap.filelock import held
 from paddle_bootstrap.lock.model import Wheel
 from paddle_bootstrap.mirrors.model import Mirror
@@ -34,6 +36,7 @@ def fetch(
     store: Store,
     transfer: Transfer | None = None,
     patience: Patience | None = None,
+    terms: Terms | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Fetched:
     """All of ``wheels`` in the store. Wheels that are there already cost nothing: no lock, no network.
@@ -48,30 +51,37 @@ def fetch(
     if any(store.has(wheel) is None for wheel in wanted.values()):
         with held(store.lock, f"the store {store.root}"):
             missing = [wheel for wheel in wanted.values() if store.has(wheel) is None]
-            patience = patience or Patience()
-            records = _bring(missing, build, mirrors, store, transfer or Engine(patience, {}, 16), patience, environ)
+            usable = [mirror for mirror in (mirror.for_build(build) for mirror in mirrors) if mirror is not None]
+            patience, terms = patience or Patience(), terms or Terms()
+            _consider_trust(usable, terms)
+            sources = [Source(mirror, environ, patience, terms.trusted_hosts) for mirror in usable]
+            records = _bring(missing, sources, store, transfer or Engine(patience, terms))
     return Fetched({name: store.path(wheel.sha256, name) for name, wheel in wanted.items()}, records)
 
 
 def _bring(
-    missing: Sequence[Wheel],
-    build: str | None,
-    mirrors: Sequence[Mirror],
-    store: Store,
-    transfer: Transfer,
-    patience: Patience,
-    environ: Mapping[str, str],
+    missing: Sequence[Wheel], sources: Sequence[Source], store: Store, transfer: Transfer
 ) -> tuple[TransferRecord, ...]:
     store.require_space(missing)
-    usable = [mirror for mirror in (mirror.for_build(build) for mirror in mirrors) if mirror is not None]
-    sources = [Source(mirror, environ, patience) for mirror in usable]
     brought = transfer.bring(missing, sources, store)
     if brought.missing:
-        raise _explained(brought, len(missing), usable)
+        raise _explained(brought, len(missing), len(sources))
     return brought.records
 
 
-def _explained(brought: Brought, asked: int, mirrors: Sequence[Mirror]) -> BootstrapError:
+def _consider_trust(mirrors: Sequence[Mirror], terms: Terms) -> None:
+    """Who cannot be told from an impostor gets no password. Raises UsageError."""
+    for host in terms.trusted_hosts:
+        progress.warn(f"{host}: its certificate is not checked (--trusted-host); the lock's digests still decide")
+    for mirror in mirrors:
+        if mirror.login and mirror.url.startswith("https:") and is_trusted(mirror.url, terms.trusted_hosts):
+            raise UsageError(
+                f"--trusted-host: the address of {mirror.redacted} holds credentials, which an impostor would get",
+                hint="take the credentials out of the address, or name its certificate: SSL_CERT_FILE=FILE",
+            )
+
+
+def _explained(brought: Brought, asked: int, mirrors: int) -> BootstrapError:
     """Wrong bytes outrank silence: somebody who delivers other bytes than the lock's is what the user has to know."""
     names = [wheel.filename for wheel in brought.missing]
     failed = [record for record in brought.records if record.filename in names]
@@ -89,7 +99,7 @@ def _explained(brought: Brought, asked: int, mirrors: Sequence[Mirror]) -> Boots
             hint=f"{others}; if a second one disagrees with the lock too, restore the lock{kept}",
             tried=tried,
         )
-    count = f"none of {len(mirrors)} mirrors" if len(mirrors) > 1 else "no mirror"
+    count = f"none of {mirrors} mirrors" if mirrors > 1 else "no mirror"
     return NoMirrorServes(
         f"{count} could serve {_listed(names)}",
         hint=f"check the network and the proxy, or {others}{kept}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from paddle_bootstrap.fetch.failure import MirrorFailure
@@ -46,10 +46,12 @@ class Line:
     connection: Connection
     meter: Meter = field(default_factory=Meter)
     asked_at: float | None = None  # monotonic; None: it has nothing to do
-    heard: float = 0.0  # monotonic: when the last byte came
+    busy_with: str = ""  # the file that it has asked for
+    heard: float = 0.0  # monotonic: when the last byte of a file came
     best: float = 0.0  # bytes per second
     slow_since: float | None = None
-    cut: str | None = None  # why the conductor ended its transfer
+    cut: str | None = None  # why it is given up; its thread ends as soon as it notices
+    throttled: bool = False  # it waits because the user limited the rate
     kept: tuple[str, int, int] | None = None  # file, block, and how many of its bytes came before the last cut
 
 
@@ -71,9 +73,7 @@ class Lane:
     resting_until: float = 0.0
     refusals: int = 0  # files in a row
     ended_bytes: int = 0  # of connections that have ended
-    most_lines: int = 0
-    wrong_pieces: int = 0
-    errors: int = 0
+    wrong_pieces: Counter[str] = field(default_factory=Counter)  # by file name
     _marked: tuple[float, int] = (0.0, 0)  # monotonic and bytes, when its speed was last looked at
     _before: float = 0.0  # speed with fewer connections
     _settled: bool = False
@@ -81,11 +81,20 @@ class Lane:
     def can_serve(self, wheel: Wheel) -> bool:
         return self.out is None and wheel.filename not in self.lacks
 
+    def knows(self, filename: str) -> bool:
+        """It has been found out where it has the file."""
+        return filename in self.links
+
     def link_to(self, wheel: Wheel, connection: Connection) -> Link:
         """Where it has ``wheel``. Raises MirrorFailure."""
         if wheel.filename not in self.links:
             self.links[wheel.filename] = connection.find(wheel)
         return self.links[wheel.filename]
+
+    def end(self, line: Line) -> None:
+        """``line`` is one of them no more."""
+        self.lines.remove(line)
+        self.ended_bytes += line.meter.total
 
     def wants_lines(self, now: float) -> int:
         """How many more connections to open now."""
@@ -108,12 +117,10 @@ class Lane:
             if not self._settled:
                 self.target = min(self.cap, 2 * self.target)
 
-    def slow_down(self, seconds: float | None) -> None:
-        """It asked for less: one connection less from now on, and none more for a while."""
+    def slow_down(self) -> None:
+        """It refused a connection while it serves others: those are enough from now on."""
         self.cap = max(1, min(self.cap, len(self.lines) - 1))
         self._settled = True
-        if seconds is not None:
-            self.rest(seconds)
 
     def rest(self, seconds: float) -> None:
         """Ask it nothing new for so long."""

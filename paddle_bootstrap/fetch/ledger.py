@@ -29,6 +29,9 @@ class Part:
     ended: float = 0.0
     failures: int = 0  # in a row, without progress
     asked: bool = False
+    errors: int = 0
+    open: int = 0  # requests at this moment
+    most: int = 0  # of them at once
 
 
 class Ledger:
@@ -39,37 +42,52 @@ class Ledger:
         self.patience = patience
         self._parts: dict[tuple[str, int], Part] = {}
 
-    def note(self, run: Run, delivered: int, began: float) -> None:
+    def begin(self, run: Run) -> None:
+        """``run`` is about to be asked for."""
+        part = self._part(run.arriving.wheel, run.line.lane)
+        part.began = part.began or time.monotonic()
+        part.asked = True
+        part.open += 1
+        part.most = max(part.most, part.open)
+
+    def end(self, run: Run, delivered: int) -> None:
         """``run`` has ended after ``delivered`` bytes, of which it may have gained fewer."""
         part = self._part(run.arriving.wheel, run.line.lane)
-        part.began = part.began or began
+        part.open -= 1
         part.ended = time.monotonic()
         part.bytes += delivered
-        part.asked = True
+        if run.gained >= self.patience.progress or run.learned:
+            part.failures = 0
         if run.gained >= self.patience.progress:
-            part.failures = run.line.lane.refusals = 0
+            run.line.lane.refusals = 0
 
     def judge(self, run: Run, failure: MirrorFailure) -> float:
         """What a failure means for its mirror; returns how many seconds its connection should wait."""
         lane, wheel = run.line.lane, run.arriving.wheel
         part = self._part(wheel, lane)
-        lane.errors += 1
-        others = [line for line in lane.lines if line is not run.line and line.meter.total]
-        if failure.kind in ("refused", "limited", "unreachable") and others:
-            lane.slow_down(failure.wait)  # it serves the connections that it has: those are enough
+        part.errors += 1
+        if failure.kind in ("refused", "limited", "unreachable") and self._is_extra(run):
+            lane.slow_down()
             return 0.0
         if failure.kind == "unreachable":
             self._drop(lane, wheel, failure)
         elif failure.kind in ("missing", "wrong"):
             self._lack(lane, wheel, failure)
-        elif failure.kind == "refused":
+        elif failure.kind == "refused" and lane.can_serve(wheel):
             lane.refusals += 1
             self._lack(lane, wheel, failure)
             if lane.refusals >= REFUSALS:
                 self._drop(lane, wheel, failure)
-        else:
+        elif failure.kind in ("limited", "broken"):
             return self._again(lane, wheel, part, failure)
         return 0.0
+
+    def _is_extra(self, run: Run) -> bool:
+        """The mirror has other requests of ours, of this file or after it gave some of this file."""
+        line, lane = run.line, run.line.lane
+        others = [other for other in lane.lines if other is not line and other.asked_at is not None]
+        same = [other for other in others if other.busy_with == run.arriving.wheel.filename]
+        return bool(same or (others and self._part(run.arriving.wheel, lane).bytes))
 
     def _again(self, lane: Lane, wheel: Wheel, part: Part, failure: MirrorFailure) -> float:
         part.failures += 1
@@ -98,18 +116,24 @@ class Ledger:
             reason = f"{lane.source.mirror.redacted}: {failure.reason}; it is not asked again"
             progress.warn(f"{wheel.filename}: {reason}")
 
-    def finished(self, arriving: Arriving) -> None:
-        progress.transfer(arriving.wheel.filename, arriving.size, arriving.size)
-
-    def brought(self, arrivings: Sequence[Arriving]) -> Brought:
-        """Every mirror's part in every file that it was asked for, or would have been."""
+    def brought(self, arrivings: Sequence[Arriving], unsized: Sequence[Wheel]) -> Brought:
+        """Every mirror's part in every file that it was asked for, or would have been; none told ``unsized`` files' size."""
         records = [
             record
             for arriving in arrivings
             for lane in self.lanes
             if (record := self._record(arriving, lane)) is not None
         ]
-        return Brought(tuple(records), tuple(arriving.wheel for arriving in arrivings if not arriving.named))
+        for wheel in unsized:
+            for lane in self.lanes:
+                if failure := lane.lacks.get(wheel.filename) or lane.out:
+                    records.append(
+                        TransferRecord(
+                            wheel.filename, lane.source.mirror.redacted, 0, 0, 0.0, _outcome(failure), failure.reason
+                        )
+                    )
+        missing = tuple(arriving.wheel for arriving in arrivings if not arriving.kept)
+        return Brought(tuple(records), (*missing, *unsized))
 
     def _record(self, arriving: Arriving, lane: Lane) -> TransferRecord | None:
         wheel = arriving.wheel
@@ -119,15 +143,29 @@ class Ledger:
             return None
         outcome: Outcome = "fetched"
         if failure:
-            outcome = failure.kind if failure.kind in ("wrong", "missing") else "failed"
-            outcome = outcome if part.asked else "skipped"
+            outcome = _outcome(failure) if part.asked else "skipped"
         elif not part.bytes:
             return None
         seconds = round(part.ended - part.began, 3)
         reason = failure.reason if failure else None
         return TransferRecord(
-            wheel.filename, lane.source.mirror.redacted, part.bytes, arriving.resumed, seconds, outcome, reason
+            wheel.filename,
+            lane.source.mirror.redacted,
+            part.bytes,
+            arriving.resumed,
+            seconds,
+            outcome,
+            reason,
+            connections=part.most,
+            errors=part.errors,
+            wrong_pieces=lane.wrong_pieces[wheel.filename],
         )
 
     def _part(self, wheel: Wheel, lane: Lane) -> Part:
         return self._parts.setdefault((wheel.filename, lane.number), Part())
+
+
+def _outcome(failure: MirrorFailure) -> Outcome:
+    if failure.kind == "wrong":
+        return "wrong"
+    return "missing" if failure.kind == "missing" else "failed"

@@ -1,4 +1,4 @@
-"""How long to wait for a mirror, as data."""
+"""How long to wait for a mirror, and what the user allows, as data."""
 
 from __future__ import annotations
 
@@ -18,3 +18,12 @@ class Patience:
     stall: float = 3.0  # seconds that a connection may be silent, or slow, while it or others can do better
     drip: float = 0.1  # a share of what it has done before, or of what its siblings do: slower than that is slow
     join: float = 0.3  # seconds between the starts of two mirrors: what the first does alone, it does alone
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the user allows."""
+
+    connections: int | None = None  # to each mirror, at most; None: what its row says
+    limit_rate: float | None = None  # bytes per second, of all connections together
+    trusted_hosts: tuple[str, ...] = ()  # HOST or HOST:PORT whose certificate is not checked

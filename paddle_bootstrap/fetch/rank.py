@@ -28,11 +28,16 @@ def rank(
     *,
     build: str | None,
     environ: Mapping[str, str],
+    trusted_hosts: Sequence[str] = (),
     seconds: float = SECONDS,
 ) -> tuple[Measured, ...]:
     """Every mirror, fastest first, those that are out last. Takes ``seconds`` at most, whatever the mirrors do."""
     deadline = time.monotonic() + seconds
-    probes = [_Probe(wheel, mirror, build, environ, seconds) for mirror in mirrors]
+    patience = Patience(connect=seconds, read=seconds, retries=0)
+    sources = [
+        (mirror, Source(mirror.for_build(build) or mirror, environ, patience, trusted_hosts)) for mirror in mirrors
+    ]
+    probes = [_Probe(wheel, mirror, source) for mirror, source in sources]
     threads = [threading.Thread(target=probe.run, daemon=True) for probe in probes]  # a name server may never answer
     for thread in threads:
         thread.start()
@@ -47,15 +52,10 @@ def rank(
 class _Probe:
     """One mirror's thread. What it has found is read when the time is over, whether it has ended or not."""
 
-    def __init__(
-        self, wheel: Wheel, mirror: Mirror, build: str | None, environ: Mapping[str, str], seconds: float
-    ) -> None:
+    def __init__(self, wheel: Wheel, mirror: Mirror, source: Source) -> None:
         self.wheel = wheel
         self.mirror = mirror
-        self._seconds = seconds
-        self._fitted = mirror.for_build(build)
-        patience = Patience(connect=seconds, read=seconds, retries=0)
-        self._connection = Source(self._fitted or mirror, environ, patience).connect()
+        self._connection = source.connect()
         self._doing = "it is asked for its index page"
         self._asked = self._first = self._last = 0.0  # monotonic
         self._received = 0
@@ -77,13 +77,13 @@ class _Probe:
         reason, received = self._reason, self._received
         until = self._last if self._done else time.monotonic()  # who stalls has no speed to boast of
         if not reason and not received:
-            reason = f"no answer within {self._seconds:.0f} s ({self._doing})"
+            reason = f"no answer within {self._connection.patience.read:.0f} s ({self._doing})"
         if reason:
             return Measured(self.mirror, reason=reason)
         return Measured(self.mirror, received / max(until - self._asked, 1e-6), self._first - self._asked, received)
 
     def _measure(self) -> None:
-        if self._fitted is None:
+        if self._connection.mirror.folder_per_build:
             raise MirrorFailure("missing", "it has a folder per build, and the lock names none")
         link = self._connection.find(self.wheel)
         self._doing = "its page lists the file"

@@ -7,7 +7,7 @@ import io
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -43,17 +43,20 @@ class Body(Protocol):
 class Source:
     """One mirror for one run: what its pages say, learned once for all its connections."""
 
-    def __init__(self, mirror: Mirror, environ: Mapping[str, str], patience: Patience) -> None:
+    def __init__(
+        self, mirror: Mirror, environ: Mapping[str, str], patience: Patience, trusted: Sequence[str] = ()
+    ) -> None:
         self.mirror = mirror
         self.patience = patience
         self._environ = environ
+        self._trusted = tuple(trusted)
         self._logins = Logins(mirror, environ)
         self._lock = threading.Lock()
         self._pages: dict[str, Future[Page]] = {}
 
     def connect(self) -> Connection:
         """A connection of its own, for one thread. Nothing is opened yet."""
-        return Connection(self, Web(self.mirror, self._environ, self.patience, self._logins))
+        return Connection(self, Web(self.mirror, self._environ, self.patience, self._logins, self._trusted))
 
     def page(self, url: str, load: Callable[[], Page]) -> Page:
         """The page at ``url``: the first who asks loads it, the others wait for that."""
@@ -63,7 +66,10 @@ class Source:
         if first:
             try:
                 future.set_result(load())
-            except BaseException as error:  # noqa: BLE001 handed to all who ask
+            except BaseException as error:  # noqa: BLE001 handed to all who wait
+                if isinstance(error, MirrorFailure) and error.retry:
+                    with self._lock:  # who comes later tries again
+                        self._pages.pop(url, None)
                 future.set_exception(error)
         return future.result()
 
@@ -111,6 +117,11 @@ class Connection:
             headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         return _WebBody(self._web.get(link.url, headers), start)
 
+    @property
+    def heard(self) -> float:
+        """Monotonic: when the last answer came."""
+        return self._web.heard
+
     def abort(self) -> None:
         """End what this connection's thread waits for; another thread calls it."""
         self._web.abort()
@@ -124,21 +135,18 @@ class Connection:
         return self.source.page(url, lambda: self._local_page(url) if local else self._web_page(url))
 
     def _web_page(self, url: str) -> Page:
-        def load() -> Page:
-            answer = self._web.get(url, {"Accept": ACCEPT})
-            try:
-                _require_ok(answer, "its index page")
-                page = parse(answer.read(_LONGEST_PAGE), answer.headers.get("Content-Type", ""), answer.url)
-            finally:
-                answer.close()
-            links = [link.url for found in page.values() for link in found]
-            if any(link.startswith("file:") for link in links):
-                raise MirrorFailure("refused", "its index page points into this host's own files")
-            if url.startswith("https:") and any(link.startswith("http:") for link in links):
-                raise MirrorFailure("refused", "its index page points from https to addresses without encryption")
-            return page
-
-        return patiently(load, self.patience)
+        answer = self._web.get(url, {"Accept": ACCEPT})
+        try:
+            _require_ok(answer, "its index page")
+            page = parse(answer.read(_LONGEST_PAGE), answer.headers.get("Content-Type", ""), answer.url)
+        finally:
+            answer.close()
+        links = [link.url for found in page.values() for link in found]
+        if any(link.startswith("file:") for link in links):
+            raise MirrorFailure("refused", "its index page points into this host's own files")
+        if url.startswith("https:") and any(link.startswith("http:") for link in links):
+            raise MirrorFailure("refused", "its index page points from https to addresses without encryption")
+        return page
 
     def _local_page(self, url: str) -> Page:
         """A folder's index.html or, without one, its files; for an index without project folders, its own files."""

@@ -24,6 +24,9 @@ class TransferRecord:
     seconds: float
     outcome: Outcome
     error: str | None = None  # the mirror's reason
+    connections: int = 0  # at once, at most
+    errors: int = 0
+    wrong_pieces: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import http.client
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urljoin, urlsplit
@@ -42,6 +43,7 @@ class Answer:
         self._connection = connection
         self._response = response
         self._left = None if response.chunked else response.length  # None: not announced
+        self.heard: Callable[[], None] = lambda: None  # called when something has come
 
     def read_into(self, memory: memoryview) -> int:
         """One read of the socket, 0 at the end of the body. Raises MirrorFailure when the connection breaks."""
@@ -66,6 +68,7 @@ class Answer:
         """The whole body. Raises MirrorFailure when it is cut or longer than ``limit``."""
         data, memory = bytearray(), memoryview(bytearray(1 << 16))
         while count := self.read_into(memory):
+            self.heard()
             data += memory[:count]
             if len(data) > limit:
                 raise MirrorFailure("refused", f"its answer is longer than {limit >> 20} MiB")
@@ -129,13 +132,23 @@ class Logins:
 class Web:
     """GET requests on behalf of one mirror, one at a time; connections are kept."""
 
-    def __init__(self, mirror: Mirror, environ: Mapping[str, str], patience: Patience, logins: Logins) -> None:
+    def __init__(
+        self,
+        mirror: Mirror,
+        environ: Mapping[str, str],
+        patience: Patience,
+        logins: Logins,
+        trusted: Sequence[str] = (),
+    ) -> None:
         self.mirror = mirror
         self.environ = environ
         self.patience = patience
         self.logins = logins
+        self.trusted = trusted
         self._connections: dict[object, http.client.HTTPConnection] = {}
         self._context: ssl.SSLContext | None = None
+        self.heard = 0.0  # monotonic: when the last answer, or part of a page, came
+        self._given_up = False
 
     def get(self, url: str, headers: Mapping[str, str]) -> Answer:
         """The answer after redirects, whatever its status but 401; its ``close`` must be called."""
@@ -152,14 +165,24 @@ class Web:
             connection.close()
 
     def abort(self) -> None:
-        """End what another thread waits for: its read fails at once."""
+        """End for ever what another thread waits for: its read fails at once.
+
+        Not ``connection.sock.shutdown``: an SSLSocket would drop its TLS state, and what is read after that is cipher text.
+        """
+        self._given_up = True
         for connection in list(self._connections.values()):
-            with contextlib.suppress(OSError, AttributeError):  # closed meanwhile
-                connection.sock.shutdown(socket.SHUT_RDWR)
+            sock = connection.sock
+            if sock is not None:
+                with contextlib.suppress(OSError):  # closed meanwhile
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def _authorised(self, url: str, headers: Mapping[str, str]) -> Answer:
         url, login = _bare(url)
         origin = _origin(url)
+        if origin[0] == "https" and is_trusted(url, self.trusted):
+            if login:
+                raise MirrorFailure("refused", "it leads to an address with credentials on a host of --trusted-host")
+            return self._ask(url, headers, None)
         sent = self.logins.of(origin, login)
         answer = self._ask(url, headers, sent)
         if answer.status == 401 and (found := self.logins.after_refusal(origin)) and found != sent:
@@ -180,6 +203,8 @@ class Web:
                 sent["Proxy-Authorization"] = proxy[2].header()
         key = (_origin(url), proxy)
         while True:
+            if self._given_up:
+                raise MirrorFailure("broken", "it was given up", retry=True)
             connection, fresh = self._connections.get(key), False
             if connection is None or connection.sock is None:
                 connection, fresh = self._connect(_origin(url), proxy), True
@@ -187,18 +212,26 @@ class Web:
             try:
                 with speaking():
                     connection.request("GET", target, headers=sent)
-                    return Answer(connection, connection.getresponse(), url)
+                    answer = Answer(connection, connection.getresponse(), url)
+                answer.heard = self._hear
+                self._hear()
+                return answer
             except MirrorFailure:
                 connection.close()
                 if fresh:  # an old connection may have been closed while nobody looked
                     raise
+
+    def _hear(self) -> None:
+        self.heard = time.monotonic()
 
     def _connect(self, origin: Origin, proxy: tuple[str, int, Login | None] | None) -> http.client.HTTPConnection:
         scheme, host, port = origin
         place = (proxy[0], proxy[1]) if proxy else (host, port)
         connection: http.client.HTTPConnection
         if scheme == "https":
-            connection = http.client.HTTPSConnection(*place, timeout=self.patience.connect, context=self._trust())
+            unchecked = is_trusted(f"https://{_netloc(host, port)}", self.trusted)
+            context = _without_check() if unchecked else self._trust()
+            connection = http.client.HTTPSConnection(*place, timeout=self.patience.connect, context=context)
             if proxy:
                 login = {"Proxy-Authorization": proxy[2].header()} if proxy[2] else {}
                 connection.set_tunnel(host, port, headers={"User-Agent": AGENT, **login})
@@ -252,6 +285,23 @@ def speaking(stage: str = "answer") -> Iterator[None]:
         if error.strerror is None:  # http.client: the proxy would not open a tunnel
             raise MirrorFailure("unreachable", "the proxy refused to connect to it") from None
         raise MirrorFailure(kind, error.strerror.lower(), retry=not early) from error
+
+
+def is_trusted(url: str, trusted: Sequence[str]) -> bool:
+    """Its host, or its host and port, is named by --trusted-host."""
+    _, host, port = _origin(url)
+    return any(name.lower() in (host, _netloc(host, port)) for name in trusted)
+
+
+def _netloc(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _without_check() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _origin(url: str) -> Origin:

@@ -10,6 +10,7 @@ from paddle_bootstrap.mirrors.credentials import Login, split
 from paddle_bootstrap.mirrors.redact import redact
 
 BUILD = "{build}"  # in an address: the place of the build's folder, since one file name stands in every such folder
+CONNECTIONS = 16  # what a mirror that is not known to be public may be asked for at once
 
 Kind = Literal[
     "simple",  # PEP 503 or 691: one page per project below the address
@@ -34,7 +35,7 @@ class Mirror:
     note: str = ""
     source: str = ""  # where the address is from
     holds: Holds = "pypi"
-    connections: int | None = None  # at most so many at once; None: what a private mirror may be asked for
+    connections: int = CONNECTIONS  # at once, at most
     priority: int = 0  # lower ones are asked first, whatever was measured
     certificate: str | None = None  # file or folder of certificates that replaces the default ones
     proxy: str | None = None
@@ -77,7 +78,7 @@ def mirror_at(
     certificate: str | None = None,
     proxy: str | None = None,
     holds: Holds = "pypi",
-    connections: int | None = None,
+    connections: int = CONNECTIONS,
     priority: int = 0,
 ) -> Mirror:
     """The mirror at ``url``, its credentials where nobody sees them. Raises UsageError for a bad address."""

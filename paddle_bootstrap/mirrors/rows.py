@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 from paddle_bootstrap import toml
 from paddle_bootstrap.errors import ConfigError, UsageError
 from paddle_bootstrap.mirrors import official
-from paddle_bootstrap.mirrors.model import Holds, Kind, Mirror, mirror_at
+from paddle_bootstrap.mirrors.model import CONNECTIONS, Holds, Kind, Mirror, mirror_at
 
 TABLE = Path(__file__).with_name("mirrors.toml")
 OFFICIAL = "official"
@@ -56,7 +56,7 @@ def _mirror(row: Table) -> Mirror | None:
             source=row.get("source", "paddle-bootstrap.toml"),
             certificate=row.get("ca"),
             holds=cast(Holds, row.get("holds", "pypi")),
-            connections=row.get("connections"),
+            connections=row.get("connections", CONNECTIONS),
             priority=row.get("priority", 0),
         )
     except UsageError as error:

@@ -20,7 +20,14 @@ def fetch_wheels(wish: Wish, plan: Plan) -> Fetched:
         size = progress.human_bytes(plan.missing_bytes)
         progress.step(f"fetching {len(plan.missing)} wheels of {plan.lock.name} ({size})")
     folder = plan.lock.build.index_folder if plan.lock.build else None
-    return fetch(plan.selection.wheels, build=folder, mirrors=mirrors, store=Store(wish.store), environ=wish.environ)
+    return fetch(
+        plan.selection.wheels,
+        build=folder,
+        mirrors=mirrors,
+        store=Store(wish.store),
+        terms=wish.terms,
+        environ=wish.environ,
+    )
 
 
 def install_target(wish: Wish, plan: Plan, fetched: Fetched) -> Installed:

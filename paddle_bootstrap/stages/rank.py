@@ -19,7 +19,8 @@ def rank_mirrors(wish: Wish) -> tuple[Wheel, tuple[Measured, ...]]:
     size = progress.human_bytes(min(wheel.size or PIECE_SIZE, PIECE_SIZE))
     progress.step(f"asking {len(mirrors)} mirrors for the first {size} of {wheel.filename}")
     folder = plan.lock.build.index_folder if plan.lock.build else None
-    found = rank(wheel, mirrors, build=folder, environ=wish.environ)
+    trusted = wish.terms.trusted_hosts
+    found = rank(wheel, mirrors, build=folder, environ=wish.environ, trusted_hosts=trusted)
     if not wish.mirrors:
         ranking.remember(found, wish.environ)
     return wheel, found

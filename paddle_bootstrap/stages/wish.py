@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from paddle_bootstrap.fetch.patience import Terms
 from paddle_bootstrap.lock.model import Device
 from paddle_bootstrap.results.model import Level
 
@@ -29,6 +30,7 @@ class Wish:
     mirror_tables: tuple[Mapping[str, Any], ...] = ()  # the user's [[mirror]]
     cuda_runtime: Literal["auto", "wheels", "system"] = "auto"
     in_place: bool = False
+    terms: Terms = field(default_factory=Terms)
 
 
 @dataclass(frozen=True)

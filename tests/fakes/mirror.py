@@ -59,6 +59,8 @@ class Fault:
     silent: threading.Event | None = None  # say nothing, not even a status line, until this is set
     stall_after: int | None = None  # with ``silent``: send so many bytes first
     pace: float = 0.0  # seconds between each 64 kB of a stalled answer
+    drip_after: int | None = None  # with ``silent``: send so many bytes, then a byte every 20 ms
+    flips: tuple[int, ...] = ()  # offsets in the file of bytes that are delivered wrong
     redirect: str | None = None
     range_shift: int = 0  # answer a range with one that starts so many bytes later
     times: int | None = None
@@ -242,6 +244,8 @@ class _Handler(BaseHTTPRequestHandler):
             extra = {"Retry-After": fault.retry_after} if fault.retry_after else {}
             return self._send(fault.status, b"no", extra)
         data = mirror.wheels[name] if fault.body is None else fault.body
+        for offset in fault.flips:
+            data = data[:offset] + bytes([data[offset] ^ 1]) + data[offset + 1 :]
         if fault.wrong:
             data = data[:-1] + bytes([data[-1] ^ 1])
         tag = f'"{hashlib.md5(data).hexdigest()}"'
@@ -275,6 +279,13 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(part[start : min(start + (1 << 16), fault.stall_after)])
                 fault.silent.wait(fault.pace)
             fault.silent.wait()
+            part = b""
+        if fault and fault.drip_after is not None and fault.silent:
+            self.wfile.write(part[: fault.drip_after])
+            for byte in part[fault.drip_after :]:
+                if fault.silent.wait(0.02):
+                    break
+                self.wfile.write(bytes([byte]))
             part = b""
         if chunked:
             self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n" if part else b"")

@@ -9,7 +9,7 @@ import pytest
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.fetch.fetch import Fetched, fetch
-from paddle_bootstrap.fetch.patience import Patience
+from paddle_bootstrap.fetch.patience import Patience, Terms
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.lock.model import Wheel
 from paddle_bootstrap.mirrors.model import Mirror, mirror_at
@@ -22,6 +22,7 @@ class Heard:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.totals: list[tuple[int, int]] = []
         self.transfers: list[tuple[str, int, int | None]] = []
 
     def step(self, message: str) -> None:
@@ -35,6 +36,9 @@ class Heard:
 
     def transfer(self, name: str, done: int, total: int | None) -> None:
         self.transfers.append((name, done, total))
+
+    def total(self, done: int, total: int) -> None:
+        self.totals.append((done, total))
 
     @property
     def text(self) -> str:
@@ -66,10 +70,24 @@ Bring = Callable[..., Fetched]
 def bring(store: Store, environ: Mapping[str, str], heard: Heard) -> Bring:
     """``bring(wheel, url_or_mirror...)``: the real fetch, in a hurry."""
 
-    def run(wheels: Wheel | Sequence[Wheel], *places: str | Mirror, build: str | None = None) -> Fetched:
+    def run(
+        wheels: Wheel | Sequence[Wheel],
+        *places: str | Mirror,
+        build: str | None = None,
+        patience: Patience = HASTE,
+        terms: Terms | None = None,
+    ) -> Fetched:
         mirrors = [place if isinstance(place, Mirror) else mirror_at(place) for place in places]
         wanted = [wheels] if isinstance(wheels, Wheel) else wheels
         with progress.observed_by(heard):
-            return fetch(wanted, build=build, mirrors=mirrors, store=store, patience=HASTE, environ=environ)
+            return fetch(
+                wanted,
+                build=build,
+                mirrors=mirrors,
+                store=store,
+                patience=patience,
+                terms=terms,
+                environ=environ,
+            )
 
     return run

@@ -25,6 +25,9 @@ class Warned:
 
     note = step = warn
 
+    def total(self, done: int, total: int) -> None:
+        pass
+
     def transfer(self, name: str, done: int, total: int | None) -> None:
         raise AssertionError(name, done, total)
 
@@ -75,7 +78,7 @@ def test_no_shipped_row_needs_trust_or_lacks_a_source() -> None:
     assert [mirror.name for mirror in rows()] == [*ROWS, "nju-python"]
     for mirror in rows():
         assert mirror.url.startswith("https://")
-        assert mirror.connections == (6 if mirror.holds != "python" else None)
+        assert mirror.connections == (6 if mirror.holds != "python" else 16)
         assert mirror.note
         assert mirror.source
         assert mirror.login is None
