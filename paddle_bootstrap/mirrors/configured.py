@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.errors import UsageError

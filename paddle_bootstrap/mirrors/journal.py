@@ -1,6 +1,6 @@
 """Changes of settings files that can be taken back, byte for byte.
 
-What a file held is written down first, in a folder that only its owner can read; then the files are replaced, one atomic
+What a file held is written down first, in a file that only its owner can read; then the files are replaced, one atomic
 step each. A run that is killed in between can be undone too: a file is then as it was, or as it was meant to be.
 """
 
@@ -106,7 +106,7 @@ class Journal:
         ]
         path = self.folder / f"{number:04}.json"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.folder.mkdir(parents=True, exist_ok=True)
             replace_file(path, json.dumps({"schema": 1, "files": rows}, indent=1).encode(), _PRIVATE)
         except OSError as error:
             raise InstallFailed(

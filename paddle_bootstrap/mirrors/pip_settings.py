@@ -81,7 +81,8 @@ def _values(environ: Mapping[str, str], cwd: Path, etc: Path) -> dict[str, tuple
     for path in _files(environ, cwd, etc):
         for section, key, value in _read(path):
             if value:
-                by_section[section][key] = (value, str(path))
+                origin = str(path) if section == "global" else f"[{section}] of {path}"
+                by_section[section][key] = (value, origin)
     merged: dict[str, tuple[str, str]] = {}
     for section in _SECTIONS:
         merged.update(by_section[section])

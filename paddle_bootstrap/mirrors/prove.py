@@ -50,7 +50,7 @@ def _prove_pip(mirror: Mirror, environ: Mapping[str, str], cwd: Path, folder: Pa
         progress.warn("there is no pip on PATH: its setting is written, but nothing proves it")
         return
     # Other places could hide that this one is dead: an empty folder takes the place of them all.
-    (folder / "empty").mkdir()
+    (folder / "empty" / PACKAGE).mkdir(parents=True)
     alone = {"PIP_FIND_LINKS": str(folder / "empty"), "PIP_EXTRA_INDEX_URL": (folder / "empty").as_uri()}
     words = [command, "download", "--no-deps", "--dest", str(folder), *_PIP, PACKAGE]
     _run("pip", words, mirror, {**environ, **alone}, cwd)

@@ -97,6 +97,8 @@ def _parse(text: str) -> tomlkit.TOMLDocument:
 
 def _text(document: tomlkit.TOMLDocument, before: str) -> str:
     written = tomlkit.dumps(document)
+    if not written.endswith("\n"):
+        written += "\n"
     if before.count("\r\n") > before.count("\n") / 2:
         written = written.replace("\r\n", "\n").replace("\n", "\r\n")
     return ("\ufeff" if before.startswith("\ufeff") else "") + written
