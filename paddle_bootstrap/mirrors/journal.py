@@ -49,7 +49,7 @@ def read(path: Path) -> tuple[bytes | None, int | None]:
     """A settings file's bytes and permissions; nothing when it is not there. Raises ConfigError."""
     try:
         return path.read_bytes(), stat.S_IMODE(path.stat().st_mode)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None, None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="nothing was changed") from error
