@@ -33,11 +33,11 @@ def rank(
 ) -> tuple[Measured, ...]:
     """Every mirror, fastest first, those that are out last. Takes ``seconds`` at most, whatever the mirrors do."""
     deadline = time.monotonic() + seconds
-    patience = Patience(connect=seconds, read=seconds, retries=0)
+    patience = Patience(connect=2 * seconds, read=2 * seconds, retries=0)  # the time for all ends first
     sources = [
         (mirror, Source(mirror.for_build(build) or mirror, environ, patience, trusted_hosts)) for mirror in mirrors
     ]
-    probes = [_Probe(wheel, mirror, source) for mirror, source in sources]
+    probes = [_Probe(wheel, mirror, source, seconds) for mirror, source in sources]
     threads = [threading.Thread(target=probe.run, daemon=True) for probe in probes]  # a name server may never answer
     for thread in threads:
         thread.start()
@@ -52,10 +52,11 @@ def rank(
 class _Probe:
     """One mirror's thread. What it has found is read when the time is over, whether it has ended or not."""
 
-    def __init__(self, wheel: Wheel, mirror: Mirror, source: Source) -> None:
+    def __init__(self, wheel: Wheel, mirror: Mirror, source: Source, seconds: float) -> None:
         self.wheel = wheel
         self.mirror = mirror
         self._connection = source.connect()
+        self._seconds = seconds
         self._doing = "it is asked for its index page"
         self._asked = self._first = self._last = 0.0  # monotonic
         self._received = 0
@@ -77,7 +78,7 @@ class _Probe:
         reason, received = self._reason, self._received
         until = self._last if self._done else time.monotonic()  # who stalls has no speed to boast of
         if not reason and not received:
-            reason = f"no answer within {self._connection.patience.read:.0f} s ({self._doing})"
+            reason = f"no answer within {self._seconds:g} s ({self._doing})"
         if reason:
             return Measured(self.mirror, reason=reason)
         return Measured(self.mirror, received / max(until - self._asked, 1e-6), self._first - self._asked, received)

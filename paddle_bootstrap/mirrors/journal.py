@@ -145,7 +145,8 @@ def _put_back(row: Mapping[str, Any]) -> None:
     path, before = Path(row["path"]), _before(row)
     try:
         if before is None:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                path.unlink()
             for folder in row["made_folders"]:  # innermost first
                 with contextlib.suppress(OSError):  # somebody put something there
                     Path(folder).rmdir()

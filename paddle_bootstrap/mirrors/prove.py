@@ -1,7 +1,7 @@
 """Lets the real pip and the real uv fetch through the setting that was written for them.
 
 Only they can tell whether they read the file, reach the mirror and trust its certificate. One package of 11 kB that every
-index of PyPI has is resolved, pip downloads it too; nothing is installed and no cache is read.
+index of PyPI has is fetched into a temporary folder; no environment is touched and no cache is read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PACKAGE = "six"
 SECONDS = 60.0  # for one tool
 _LINES = 8  # of what a tool said
 _PIP = ("--no-cache-dir", "--no-input", "--disable-pip-version-check", "--timeout", "10", "--retries", "1")
-_UV = ("--no-deps", "--no-cache", "--no-header", "--quiet", "--python", sys.executable)
+_UV = ("--no-deps", "--no-cache", "--quiet", "--python", sys.executable)
 
 
 def prove(
@@ -41,7 +41,7 @@ def prove(
         elif tool == "pip":
             _prove_pip(mirror, environ, cwd, Path(folder))
         else:
-            _prove_uv(mirror, environ, cwd)
+            _prove_uv(mirror, environ, cwd, Path(folder))
 
 
 def _prove_pip(mirror: Mirror, environ: Mapping[str, str], cwd: Path, folder: Path) -> None:
@@ -56,11 +56,19 @@ def _prove_pip(mirror: Mirror, environ: Mapping[str, str], cwd: Path, folder: Pa
     _run("pip", words, mirror, {**environ, **alone}, cwd)
 
 
-def _prove_uv(mirror: Mirror, environ: Mapping[str, str], cwd: Path) -> None:
+def _prove_uv(mirror: Mirror, environ: Mapping[str, str], cwd: Path, folder: Path) -> None:
     # All indexes are asked, so that another one cannot hide that this one is dead.
-    _run(
-        "uv", [_uv(environ), "pip", "compile", "-", *_UV, "--index-strategy", "unsafe-best-match"], mirror, environ, cwd
-    )
+    words = [
+        "pip",
+        "install",
+        "--target",
+        str(folder / "target"),
+        *_UV,
+        "--index-strategy",
+        "unsafe-best-match",
+        PACKAGE,
+    ]
+    _run("uv", [_uv(environ), *words], mirror, environ, cwd)
 
 
 def _prove_packages(
@@ -91,7 +99,7 @@ def _run(tool: str, command: Sequence[str], mirror: Mirror, environ: Mapping[str
     try:
         done = subprocess.run(
             command,
-            input=f"{PACKAGE}\n",
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",

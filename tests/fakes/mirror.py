@@ -154,6 +154,9 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Tests read ``requests`` instead."""
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
         mirror = self.server.mirror
         path = self.path
@@ -273,6 +276,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        if self.command == "HEAD":
+            return
         part = body if fault is None or fault.cut_after is None else body[: fault.cut_after]
         if fault and fault.stall_after is not None and fault.silent:
             for start in range(0, fault.stall_after, 1 << 16):

@@ -69,7 +69,7 @@ def test_every_way_to_be_out(place: Place, tmp_path: Path) -> None:
     place.add("stranger", FakeMirror(FILES, tls=self_signed(tmp_path)))
     place.add("liar", FakeMirror(FILES), Fault(body=bytes(len(DATA))))
     place.add("shorter", FakeMirror(FILES), Fault(body=DATA[:-1]))
-    place.add("portal", FakeMirror(FILES), Fault(body=b"<html>", content_type="text/html"))
+    place.add("portal", FakeMirror(FILES, ranges=False), Fault(body=b"<html>", content_type="text/html"))
     place.add("cut", FakeMirror(FILES), Fault(cut_after=100_000))
     place.urls |= {"dead": f"http://127.0.0.1:{dead}/simple", "nameless": "http://no.such.host.invalid/simple"}
     place.urls["folders"] = "https://h.invalid/{build}/"
@@ -110,7 +110,7 @@ def test_who_says_nothing_costs_no_more_than_the_time_for_all(place: Place) -> N
     serving, out = place.rank(seconds=0.5)
     assert time.monotonic() - started < 1.0
     assert serving == []
-    assert out["one"] == "no answer within 0 s (its page lists the file)" or "fell silent" in out["one"]
+    assert out == dict.fromkeys(("one", "two", "three"), "no answer within 0.5 s (its page lists the file)")
 
 
 def test_who_stalls_comes_after_who_drips(place: Place) -> None:
