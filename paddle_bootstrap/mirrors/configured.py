@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from paddle_bootstrap.mirrors import pip_settings, ranking, uv_settings
 from paddle_bootstrap.mirrors.model import Kind, Mirror, identity, mirror_at
 from paddle_bootstrap.mirrors.rows import Table, rows
 from paddle_bootstrap.mirrors.user_settings import Entry, UserSettings, local_address
+
+_HOST = re.compile(r"(?!\.)[\w-]*(?:\.[\w-]+)+(?::\d+)?(?:/|$)|[\w.-]+:\d+(?:/|$)")  # what looks like one
 
 
 def configured(
@@ -53,6 +56,7 @@ def named(wanted: str, cwd: Path, tables: Sequence[Table] = ()) -> Mirror:
             )
         kind: Kind = "find-links" if wanted.endswith((".html", ".htm")) else "simple"
         return mirror_at(wanted, kind=kind, note="--mirror", source="--mirror")
+    _require_scheme(wanted, cwd)
     if "/" in wanted or wanted.startswith("."):
         return mirror_at(local_address(wanted, cwd), note="--mirror", source="--mirror")
     known_rows = {mirror.name.lower(): mirror for mirror in rows(tables)}
@@ -62,6 +66,17 @@ def named(wanted: str, cwd: Path, tables: Sequence[Table] = ()) -> Mirror:
     known = f"known mirrors: {', '.join(known_rows)}; or give an address: https://HOST/simple"
     raise UsageError(
         f"unknown mirror: {wanted!r}", hint=f"did you mean {' or '.join(near)}? {known}" if near else known
+    )
+
+
+def _require_scheme(wanted: str, cwd: Path) -> None:
+    """Raises UsageError for an address that lacks its https://: what it may hold before an @ is not repeated."""
+    user, at, place = wanted.rpartition("@")
+    if not at and (not _HOST.match(wanted) or (cwd / wanted).exists()):
+        return
+    shown = f"{'***@' if user else ''}{place}"
+    raise UsageError(
+        f"not a mirror's name, nor an address: {shown}", hint=f"an address begins with https://: https://{shown}"
     )
 
 

@@ -39,16 +39,21 @@ def prove(
         elif mirror.holds == "python":
             _prove_python(mirror, address, environ, cwd)
         elif tool == "pip":
-            _prove_pip(mirror, environ, cwd, Path(folder))
+            _prove_pip(mirror, address, environ, cwd, Path(folder))
         else:
             _prove_uv(mirror, environ, cwd, Path(folder))
 
 
-def _prove_pip(mirror: Mirror, environ: Mapping[str, str], cwd: Path, folder: Path) -> None:
+def _prove_pip(mirror: Mirror, address: str, environ: Mapping[str, str], cwd: Path, folder: Path) -> None:
     command = shutil.which("pip", path=environ.get("PATH")) or shutil.which("pip3", path=environ.get("PATH"))
     if command is None:
         progress.warn("there is no pip on PATH: its setting is written, but nothing proves it")
         return
+    if _run("pip", [command, "config", "get", "global.index-url"], mirror, environ, cwd).strip() != address:
+        raise MirrorNotUsed(
+            f"{command} would not use {mirror.name}: a settings file of its own installation wins",
+            hint=f"{command} config debug shows which; the old settings are back",
+        )
     # Other places could hide that this one is dead: an empty folder takes the place of them all.
     (folder / "empty" / PACKAGE).mkdir(parents=True)
     alone = {"PIP_FIND_LINKS": str(folder / "empty"), "PIP_EXTRA_INDEX_URL": (folder / "empty").as_uri()}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from uv import find_uv_bin
 from paddle_bootstrap.mirrors.rows import rows
 from tests.fakes.certificate import self_signed
 from tests.fakes.mirror import FakeMirror, Fault, make_wheel
-from tests.fakes.wheels import cpu_set, write_lock
+from tests.fakes.wheels import build, cpu_set, write_lock
 
 SIX, SIX_BYTES = make_wheel("six", "1.17.0")
 OWN, OWN_BYTES = make_wheel("own-package", "1.0")
@@ -138,15 +140,48 @@ def test_files_and_folders_that_were_not_there_go_again(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("tool", ["pip", "uv"])
-def test_a_mirror_that_refuses_the_tool_is_not_kept(desk: Desk, tool: str) -> None:
+@pytest.mark.parametrize("what", ["page", "file"])
+def test_a_mirror_that_refuses_the_tool_is_not_kept(desk: Desk, tool: str, what: str) -> None:
     before = desk.settings()
-    with FakeMirror(FILES, login=("other", "person")) as mirror:
+    with FakeMirror(FILES, login=("other", "person") if what == "page" else None) as mirror:
+        mirror.faults[SIX.filename] = Fault(status=403)
         done = desk.mirror("use", mirror.url, "--for", tool)
     assert done.returncode == 12, done.stderr
     assert f"{tool} could not fetch through" in done.stderr
     assert "--no-check" in done.stderr
     assert desk.settings() == before
     assert desk.mirror("undo").returncode == 2
+
+
+def test_an_interrupt_brings_the_old_settings_back(desk: Desk) -> None:
+    before = desk.settings()
+    with FakeMirror(FILES) as mirror:
+        mirror.faults[SIX.filename] = Fault(silent=threading.Event())
+        command = [sys.executable, "-m", "paddle_bootstrap", "mirror", "use", mirror.url]
+        with subprocess.Popen(command, env=desk.environ, cwd=desk.cwd, stderr=subprocess.PIPE, text=True) as running:
+            while not mirror.served(SIX.filename):  # pip waits for the file
+                assert running.poll() is None, running.stderr and running.stderr.read()
+                time.sleep(0.02)
+            assert desk.settings() != before
+            running.send_signal(signal.SIGINT)
+            assert running.wait(20) == 130
+    assert desk.settings() == before
+
+
+def test_the_pip_that_reads_another_file_is_found_out(desk: Desk) -> None:
+    """An environment that is not active, but whose pip stands first on PATH, has a settings file of its own."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", desk.folder / "venv"], check=True)
+    site = next(path for path in sys.path if path.endswith("site-packages"))
+    start = f"import sys; sys.path.append({site!r}); from pip._internal.cli.main import main; sys.exit(main())"
+    pip = desk.write("venv/bin/pip", f"#!{desk.folder}/venv/bin/python\n{start}\n")
+    pip.chmod(0o755)
+    (desk.folder / "venv/pip.conf").write_text("[global]\nindex-url = https://other.invalid/simple\n")
+    before = desk.settings()
+    with FakeMirror(FILES) as mirror:
+        done = desk.mirror("use", mirror.url, "--for", "pip", environ={"PATH": f"{desk.folder}/venv/bin:/usr/bin:/bin"})
+    assert done.returncode == 12, done.stderr
+    assert "a settings file of its own installation wins" in done.stderr
+    assert desk.settings() == before
 
 
 def test_another_index_does_not_hide_a_dead_one(desk: Desk, tmp_path: Path) -> None:
@@ -286,6 +321,8 @@ def test_for_one_shell_and_for_one_command(desk: Desk) -> None:
         (["use", "paddle"], "dependency confusion"),
         (["use", "tuna", "--for", "conda"], "give pip, uv, or pip,uv"),
         (["use", "https://me:secret@h:port/s"], "not a web address"),
+        (["use", "me:secret@corp.example/simple"], "an address begins with https://: https://***@corp.example/simple"),
+        (["use", "pypi.corp.example/simple"], "an address begins with https://"),
         (["env", "paddle-bj"], "Paddle's wheels alone"),
         (["rank", "--mirror", "nju-python"], "interpreters"),
     ],
@@ -302,7 +339,8 @@ class Ranking:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        wheels = cpu_set(desk.folder / "wheels")
+        filling = {"paddle/filling.bin": random.Random(0).randbytes(400_000)}
+        wheels = [build(desk.folder / "wheels", "paddlepaddle", "3.3.1", filling)]
         self.lock = write_lock(desk.folder / "pylock.cpu.toml", wheels)
         self.files = {wheel.path.name: wheel.path.read_bytes() for wheel in wheels}
         self.name = max(self.files, key=lambda name: len(self.files[name]))
@@ -338,7 +376,7 @@ def test_rank_tells_who_serves_and_why_others_do_not(desk: Desk, tmp_path: Path)
         FakeMirror(it.files, tls=self_signed(tmp_path)) as stranger,
     ):
         size = len(it.files[it.name])
-        slow.faults[it.name] = Fault(silent=threading.Event(), stall_after=size, pace=0.3)
+        slow.faults[it.name] = Fault(silent=threading.Event(), stall_after=size, pace=0.1)
         no_file.faults[it.name] = Fault(status=404)
         banned.faults[it.name] = Fault(status=403)
         silent.faults[it.name] = Fault(silent=threading.Event())
@@ -355,7 +393,7 @@ def test_rank_tells_who_serves_and_why_others_do_not(desk: Desk, tmp_path: Path)
         "no-file": "the file: HTTP 404",
         "stale": "it does not list the file, nor any of version 3.3.1",
         "banned": "HTTP 403",
-        "silent": "no answer within 4 s",
+        "silent": "no answer within 3.5 s",
         "stranger": "certificate is not trusted",
         "tuna": "connection refused",
     }.items():

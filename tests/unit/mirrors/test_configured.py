@@ -125,6 +125,26 @@ def test_a_path(host: Host) -> None:
     assert mirror.url == (host.cwd / "wheels").as_uri()
 
 
+@pytest.mark.parametrize(
+    "wanted", ["me:secret@corp", "me:secret@corp/simple", "corp.example", "10.0.0.1/simple", "corp:8080/s"]
+)
+def test_an_address_without_its_scheme(host: Host, wanted: str) -> None:
+    with pytest.raises(UsageError, match="not a mirror's name, nor an address") as caught:
+        host.mirrors(wanted)
+    assert "https://" in caught.value.hint
+    assert "secret" not in str(caught.value) + caught.value.hint
+
+
+@pytest.mark.parametrize("wanted", ["a/wheels", "../wheels.d/x", "./wheels.d", "/srv/x.y/z", ".", "found.d"])
+def test_folders_are_no_addresses(host: Host, wanted: str) -> None:
+    (host.cwd / "found.d").mkdir()
+    if wanted == "found.d":
+        with pytest.raises(UsageError, match="unknown mirror"):
+            host.mirrors(wanted)
+    else:
+        assert host.mirrors(wanted)[0].url.startswith("file:")
+
+
 def test_an_unknown_name(host: Host) -> None:
     with pytest.raises(UsageError, match="unknown mirror: 'tsuna'") as caught:
         host.mirrors("tsuna")
