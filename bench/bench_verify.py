@@ -36,7 +36,9 @@ def main() -> None:
     ratios = [ours / theirs for ours, theirs in pairs]
     print(f"verify --level quick  median {statistics.median(ours for ours, _ in pairs):.2f} s")
     print(f"bare script           median {statistics.median(theirs for _, theirs in pairs):.2f} s")
-    print(f"ratio, pair by pair   median {statistics.median(ratios):.2f}  ({min(ratios):.2f} to {max(ratios):.2f}, {runs} runs)")
+    print(
+        f"ratio, pair by pair   median {statistics.median(ratios):.2f}  ({min(ratios):.2f} to {max(ratios):.2f}, {runs} runs)"
+    )
 
 
 if __name__ == "__main__":

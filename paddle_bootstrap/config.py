@@ -7,19 +7,14 @@ an error that names the nearest one: a setting that is silently ignored is worse
 from __future__ import annotations
 
 import difflib
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from paddle_bootstrap import toml
 from paddle_bootstrap.errors import ConfigError
 from paddle_bootstrap.mirrors import rows
 from paddle_bootstrap.mirrors.redact import redact
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 NAME = "paddle-bootstrap.toml"
 
@@ -111,8 +106,8 @@ def _nearest(key: str, known: Mapping[str, Any]) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        data = toml.read(path)
+    except (OSError, UnicodeDecodeError, toml.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}", hint="the file must be TOML in UTF-8: key = value") from error
     return data
 

@@ -12,8 +12,9 @@ else:
     import tomli as tomllib
 
 loads = tomllib.loads
+TOMLDecodeError = tomllib.TOMLDecodeError
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The tables of ``path``. Raises OSError, UnicodeDecodeError, and ValueError for what is not TOML."""
+    """The tables of ``path``. Raises OSError, UnicodeDecodeError, TOMLDecodeError."""
     return loads(path.read_text(encoding="utf-8"))

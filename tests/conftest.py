@@ -16,7 +16,10 @@ _skipped: list[tuple[str, str]] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--strict-skips", action="store_true", help="fail when a test is skipped that allowed_skips.txt lacks")
+    parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden from what the code says now")
+    parser.addoption(
+        "--strict-skips", action="store_true", help="fail when a test is skipped that allowed_skips.txt lacks"
+    )
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

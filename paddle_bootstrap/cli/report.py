@@ -19,7 +19,14 @@ from paddle_bootstrap.results.schema import schema as results_schema
 
 @click.command("report")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option("--format", "name", type=click.Choice(sorted(FORMATS)), default="terminal", show_default=True)
+@click.option(
+    "--format",
+    "name",
+    type=click.Choice(sorted(FORMATS)),
+    default="terminal",
+    show_default=True,
+    help="What goes to standard output.",
+)
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of results files instead.")
 @options("report")
 def command(*, file: Path | None, name: str, schema: bool, verbose: bool, **params: Any) -> int:

@@ -1,4 +1,4 @@
-"""Runs checks with pytest in this process and their workloads in the target's. Checks import ``expect``, and ``few`` for lists."""
+"""Runs checks with pytest in this process and their workloads in the target's. Checks import ``expect`` and ``few``."""
 
 from paddle_bootstrap.harness.expect import CheckFailed, expect, few
 

@@ -223,10 +223,14 @@ class Worker:
     def close(self) -> None:
         """Kill it and give back its files. Not while another thread waits for its answer."""
         self.kill()
-        os.close(self.requests)
-        os.close(self.replies)
-        for stream in self.streams.values():
-            stream.close()
+        _close((self.requests, self.replies), self.streams)
+
+
+def _close(pipes: Sequence[int], streams: Mapping[str, IO[bytes]]) -> None:
+    for pipe in pipes:
+        os.close(pipe)
+    for stream in streams.values():
+        stream.close()
 
 
 def _tail(stream: IO[bytes], since: int = 0) -> str:
@@ -237,22 +241,26 @@ def _tail(stream: IO[bytes], since: int = 0) -> str:
 def start(
     python: Path, environ: Mapping[str, str], *, ahead: str | None, import_seconds: float = IMPORT_SECONDS
 ) -> Worker:
-    """Start a worker of ``python``; it imports ``ahead`` at once, while the parent goes on."""
+    """Start a worker of ``python``; it imports ``ahead`` at once, while the parent goes on. Raises OSError."""
     request_read, request_write = os.pipe()
     reply_read, reply_write = os.pipe()
     streams = {"stdout": tempfile.TemporaryFile(), "stderr": tempfile.TemporaryFile()}  # noqa: SIM115 they outlive this call
     kept = {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
-    process = subprocess.Popen(
-        [str(python), "-I", "-B", "-u", "-X", "faulthandler", str(WORKER), str(request_read), str(reply_write)],
-        stdin=subprocess.DEVNULL,
-        stdout=streams["stdout"],
-        stderr=streams["stderr"],
-        pass_fds=(request_read, reply_write),
-        start_new_session=True,
-        env={**kept, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
-    )
-    os.close(request_read)
-    os.close(reply_write)
+    try:
+        process = subprocess.Popen(
+            [str(python), "-I", "-B", "-u", "-X", "faulthandler", str(WORKER), str(request_read), str(reply_write)],
+            stdin=subprocess.DEVNULL,
+            stdout=streams["stdout"],
+            stderr=streams["stderr"],
+            pass_fds=(request_read, reply_write),
+            start_new_session=True,
+            env={**kept, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
+        )
+    except OSError:
+        _close((request_write, reply_read), streams)
+        raise
+    finally:
+        _close((request_read, reply_write), {})
     os.set_blocking(request_write, False)
     worker = Worker(process, request_write, reply_read, streams, None, memory_kills())
     if ahead:

@@ -88,13 +88,13 @@ class Fixtures:
     @pytest.fixture
     def measure(self, request: pytest.FixtureRequest) -> Callable[[str, float, str], None]:
         def measure(name: str, value: float, unit: str) -> None:
-            notes_on(request.node).measurements.append(Measurement(name, float(value), unit))
+            notes_on(request.node).measurements.append(Measurement(str(name), float(value), str(unit)))
 
         return measure
 
     @pytest.fixture
     def warn(self, request: pytest.FixtureRequest) -> Callable[[str], None]:
-        return notes_on(request.node).warnings.append
+        return lambda text: notes_on(request.node).warnings.append(str(text))
 
     @pytest.fixture
     def run(self, request: pytest.FixtureRequest) -> Callable[..., Any]:

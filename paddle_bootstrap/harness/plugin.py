@@ -103,7 +103,7 @@ class Plugin:
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         self.ended_by = excinfo.value
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)  # inside pytest's own, which must have begun when this one raises
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
         item.stash[clock_of] = Clock(120.0)
         require_known_markers(item)
@@ -149,7 +149,7 @@ class Plugin:
         self.session.on_result(result)
 
     def _result(self, item: pytest.Item) -> CheckResult:
-        raised = next((call.excinfo for call in self._calls.values() if call.excinfo), None)
+        raised = self._raised()
         notes = item.stash.get(notes_of, Notes())
         outcome, cause, summary = _judged(raised, notes)
         error = raised.value if raised else None
@@ -172,15 +172,21 @@ class Plugin:
             required=not (outcome == "skipped" and self._excused(item)),
             device=device.label if device else None,
             summary=summary,
-            measured=getattr(error, "measured", None),
-            expected=getattr(error, "expected", None),
-            likely=getattr(error, "likely", None),
-            fix=getattr(error, "fix", None) or (fix if outcome in ("failed", "error") else None),
+            measured=_said(error, "measured"),
+            expected=_said(error, "expected"),
+            likely=_said(error, "likely"),
+            fix=_said(error, "fix") or (fix if outcome in ("failed", "error") else None),
             measurements=tuple(notes.measurements),
             warnings=tuple(notes.warnings),
             seconds=round(time.time() - self._began, 3),
             evidence=evidence,
         )
+
+    def _raised(self) -> pytest.ExceptionInfo[BaseException] | None:
+        """What went wrong first; a skip hides nothing that went wrong after it."""
+        found = [call.excinfo for call in self._calls.values() if call.excinfo]
+        skips = pytest.skip.Exception
+        return next((info for info in found if not isinstance(info.value, skips)), found[0] if found else None)
 
     def _excused(self, item: pytest.Item) -> bool:
         """A skip that the kind of run explains: a GPU's check on a rehearsal, a lock's check where there is no lock."""
@@ -254,6 +260,12 @@ def _judged(raised: Any, notes: Notes) -> tuple[Outcome, Cause | None, str]:
     if isinstance(error, pytest.FixtureLookupError):
         return "error", "raised", f"there is no fixture called {error.argname}"
     return "error", "raised", f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _said(error: BaseException | None, name: str) -> str | None:
+    """As text, whatever a check gave: a path or a number would stop the report."""
+    value = getattr(error, name, None)
+    return None if value is None else str(value)
 
 
 def _told(item: pytest.Item) -> tuple[str, str | None]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddle_bootstrap.errors import UsageError
+from paddle_bootstrap.errors import TargetRefused, UsageError
 from paddle_bootstrap.harness.channel import WorkloadBroken
 from paddle_bootstrap.harness.devices import device_of, devices, family
 from paddle_bootstrap.harness.pool import Pool, Seat, begin
@@ -165,7 +165,10 @@ def run_checks(
     pool = None
     if subject.python is not None and not preflight:
         pool = Pool(subject.python, dict(environ))
-        pool.start()
+        try:
+            pool.start()
+        except OSError as error:
+            raise TargetRefused(f"{subject.python} cannot be run: {error.strerror}") from error
     folders = dict.fromkeys((built_in_checks(), *(() if preflight else (folder.resolve() for folder in checks))))
     results: list[CheckResult] = []
     try:
@@ -194,7 +197,8 @@ def _in_folder(session: Session, keyword: str | None) -> list[CheckResult]:
     answered = {result.id for result in plugin.results}
     lost = [found for found in plugin.collected if found not in answered]
     if code not in ENDED or lost or plugin.ended_by:
-        plugin.add(_cut_short(session.folder, lost, said, early=code == USAGE_ERROR))
+        why = str(plugin.ended_by or _last_line(said))
+        plugin.add(_cut_short(session.folder, lost, why, said, early=code == USAGE_ERROR))
     return plugin.results
 
 
@@ -207,6 +211,7 @@ def _pytest(plugin: Plugin, keyword: str | None) -> tuple[int, str]:
     folder = str(plugin.session.folder)
     arguments = ["-c", str(HERE / "checks.ini"), "--rootdir", folder, "--confcutdir", folder]
     arguments += ["--import-mode=importlib", "--disable-plugin-autoload", "-p", "no:cacheprovider", "-p", "no:terminal"]
+    arguments += ["-p", "no:unraisableexception"]  # it would only cost time, for warnings that nobody is shown
     arguments += ["--capture=sys", "--strict-markers", "--continue-on-collection-errors"]
     arguments += ["-k", keyword] if keyword else []
     said = io.StringIO()
@@ -223,12 +228,14 @@ def _last_line(said: str) -> str:
     return lines[-1].removeprefix("ERROR: ").removeprefix("E ").strip() if lines else "pytest did not say why"
 
 
-def _cut_short(folder: Path, lost: Sequence[str], said: str, *, early: bool) -> CheckResult:
+def _cut_short(folder: Path, lost: Sequence[str], why: str, said: str, *, early: bool) -> CheckResult:
     """Checks that were not run are never silently left out."""
     if early:
-        summary = f"{folder}/conftest.py cannot be used, and none of the checks beside it ran: {_last_line(said)}"
+        summary = f"{folder}/conftest.py cannot be used, and none of the checks beside it ran: {why}"
+        fix = f"mend {folder}/conftest.py"
     else:
-        summary = f"the run of {folder} ended early; without a result: {', '.join(lost) or 'unknown'}"
+        summary = f"the checks in {folder} ended early: {why}; without a result: {', '.join(lost) or 'none'}"
+        fix = "see what ended them: paddle-bootstrap verify -v"
     return CheckResult(
         id=f"{folder.name}.conftest" if early else f"{folder.name}.all_checks_ran",
         title=f"the checks in {folder} can be run",
@@ -236,8 +243,8 @@ def _cut_short(folder: Path, lost: Sequence[str], said: str, *, early: bool) -> 
         outcome="error",
         cause="raised",
         summary=summary,
-        fix=f"mend {folder}/conftest.py",
-        evidence={"traceback": said[-TEXT:]},
+        fix=fix,
+        evidence={"traceback": said[-TEXT:]} if said else {},
     )
 
 

@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from uv import find_uv_bin
 
-from paddle_bootstrap import progress
+from paddle_bootstrap import progress, toml
 from paddle_bootstrap.errors import BootstrapError, NoBuildFits, NoMirrorServes, UsageError
 from paddle_bootstrap.lock import pieces
 from paddle_bootstrap.lock.index import Index
@@ -30,11 +30,6 @@ from paddle_bootstrap.lock.pylock import SHIPPED
 from paddle_bootstrap.lock.rendering import Pin, render
 from paddle_bootstrap.mirrors import official
 from paddle_bootstrap.mirrors.redact import redact
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 SOURCES = Path(__file__).with_name("sources.toml")
 _KEPT_OUT = ("UV_", "PIP_", "PYTHON", "VIRTUAL_ENV", "CONDA_")  # settings of whoever composes may not reach the lock
@@ -69,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _compose_all(arguments: argparse.Namespace) -> None:
-    sources = tomllib.loads(arguments.sources.read_text(encoding="utf-8"))
+    sources = toml.read(arguments.sources)
     names = [source["name"] for source in sources["lock"]]
     if arguments.only not in (None, *names):
         raise UsageError(f"{arguments.sources} has no lock {arguments.only}", hint=f"it has {', '.join(names)}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -21,15 +20,11 @@ from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
+from paddle_bootstrap import toml
 from paddle_bootstrap.errors import DamagedLock, NoBuildFits, UsageError
 from paddle_bootstrap.host.interpreter import Interpreter
 from paddle_bootstrap.lock import pieces
 from paddle_bootstrap.lock.model import Build, Device, Lock, Selection, Wheel, build_from_json
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 SHIPPED = Path(__file__).parent / "shipped"
 TOOL = "paddle-bootstrap"
@@ -182,10 +177,10 @@ def _load(path: Path) -> tuple[bytes, Pylock]:
     """The lock's bytes, and what they say. Raises DamagedLock."""
     try:
         content = path.read_bytes()
-        lock = Pylock.from_dict(tomllib.loads(content.decode("utf-8")))
+        lock = Pylock.from_dict(toml.loads(content.decode("utf-8")))
     except OSError as error:
         raise DamagedLock(f"{path}: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, toml.TOMLDecodeError) as error:
         raise DamagedLock(f"{path}: not TOML: {error}") from error
     except PylockValidationError as error:
         raise DamagedLock(f"{path}: not a PEP 751 lock: {error}") from error

@@ -9,6 +9,8 @@ from typing import Any
 from paddle_bootstrap.progress import human_bytes, human_seconds
 from paddle_bootstrap.results.model import CheckResult, Results
 
+_ID = 50  # characters of a check's id that a closing line has room for
+
 
 def rows(results: Results) -> Iterator[tuple[str, str]]:
     """Host, lock, target and what was fetched: (label, text)."""
@@ -67,7 +69,9 @@ def _fetched(results: Results) -> str:
         return ""
     size = human_bytes(sum(record["bytes"] for record in results.transfers))
     seconds = human_seconds(sum(record["seconds"] for record in results.transfers))
-    mirrors = ", ".join(dict.fromkeys(record["mirror"] for record in results.transfers if record["bytes"]))
+    mirrors = ", ".join(
+        dict.fromkeys(record["mirror"].partition(" (")[0] for record in results.transfers if record["bytes"])
+    )
     return f"{len(fetched)} wheel{'s' if len(fetched) > 1 else ''}, {size} in {seconds}{f' from {mirrors}' if mirrors else ''}"
 
 
@@ -77,10 +81,14 @@ def closing(results: Results) -> str:
         return f"inconclusive: {_open(results.checks)}"
     if results.verdict == "rejected":
         fixable = [check for check in results.checks if check.outcome == "failed" and check.fix]
-        return f"next, for {fixable[0].id}: {fixable[0].fix}" if fixable else ""
+        return f"next{_for(fixable[0].id)}: {fixable[0].fix}" if fixable else ""
     if results.device == "cpu":
         return "next: the same on a GPU host: paddle-bootstrap up"
     return f"to use it: source {shlex.quote(results.target['env'] + '/bin/activate')}" if results.target else ""
+
+
+def _for(id_: str) -> str:
+    return f", for {id_}" if len(id_) <= _ID else ""
 
 
 def _open(checks: tuple[CheckResult, ...]) -> str:

@@ -19,25 +19,25 @@ _MARKS: Mapping[Outcome, tuple[str, str, str]] = {  # unicode, ASCII, colour
     "skipped": ("·", "--", "2"),
 }
 _VERDICT_COLOURS = {"accepted": "1;32", "rejected": "1;31", "inconclusive": "1;33"}
+WIDTH = 80
 _EVIDENCE_LINES = 12
+_NAME = 26  # columns that a check's name may take; a longer one has a line of its own
 _TIME = 8  # columns at the end of a row
 
 
-def render(
-    results: Results, *, width: int = 80, color: bool = False, verbose: bool = False, encoding: str = "utf-8"
-) -> str:
-    """``results`` as text of at most ``width`` columns, with no character that ``encoding`` lacks.
+def render(results: Results, *, color: bool = False, verbose: bool = False, encoding: str = "utf-8") -> str:
+    """``results`` as text of at most 80 columns, with no character that ``encoding`` lacks.
 
     One thing may be wider: a word of a next command that is longer than a line, because half of it is of no use.
     """
-    page = _Page(width, color=color, verbose=verbose, encoding=encoding)
+    page = _Page(color=color, verbose=verbose, encoding=encoding)
     lines = [*page.head(results), *page.body(results), "", *page.foot(results)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
 class _Page:
-    def __init__(self, width: int, *, color: bool, verbose: bool, encoding: str) -> None:
-        self.width, self.color, self.verbose = width, color, verbose
+    def __init__(self, *, color: bool, verbose: bool, encoding: str) -> None:
+        self.color, self.verbose = color, verbose
         self.encoding = encoding
         self.plain = "✓✗│".encode(encoding, "replace").decode(encoding) != "✓✗│"
         self.sign = 2 if self.plain else 1  # columns of a mark
@@ -64,12 +64,13 @@ class _Page:
 
     def body(self, results: Results) -> Iterator[str]:
         found = [(group, list(self._rows(tuple(some)))) for group, some in groupby(results.checks, key=group_of)]
-        column = max((cells(row.name) for _, rows in found for row in rows), default=0)
+        widths = [cells(row.name) for _, some in found for row in some]
+        column = max((width for width in widths if width <= _NAME), default=0)
         for group, some in found:
             yield ""
-            yield from (self.paint(line, "1") for line in self.wrap(group, self.width))
+            yield from (self.paint(line, "1") for line in self.wrap(group, WIDTH))
             for row in some:
-                yield from self._row(row, min(column, self.width // 3))
+                yield from self._row(row, column)
                 yield from self._after(row.check)
 
     def _rows(self, checks: tuple[CheckResult, ...]) -> Iterator[Row]:
@@ -78,7 +79,7 @@ class _Page:
 
     def _hang(self, first: str, text: str) -> Iterator[str]:
         """``text`` beside ``first``."""
-        for index, line in enumerate(self.wrap(text, self.width - len(first))):
+        for index, line in enumerate(self.wrap(text, WIDTH - len(first))):
             yield f"{first if index == 0 else ' ' * len(first)}{line}"
 
     def _row(self, row: Row, column: int) -> Iterator[str]:
@@ -88,10 +89,10 @@ class _Page:
         first = f"{mark}{pad(row.name, column)}  "
         if cells(row.name) > column:
             first = lead
-            for index, name in enumerate(self.fold(row.name, self.width - self.sign - 3)):
+            for index, name in enumerate(self.fold(row.name, WIDTH - self.sign - 3)):
                 yield f"{mark if index == 0 else ' ' * (self.sign + 3)}{name}"
         time = _time(row.seconds)
-        room = self.width - len(lead) - (_TIME if time else 0)
+        room = WIDTH - len(lead) - (_TIME if time else 0)
         for index, line in enumerate(self.wrap(self._said(row.check), room)):
             yield (
                 f"{first}{pad(line, room)}{time:>{_TIME}}"
@@ -134,13 +135,13 @@ class _Page:
             key = (check.id.removesuffix(f"[{check.device}]"), label)
             if text and (self.verbose or self._before.get(key) != text):
                 self._before[key] = text
-                for index, line in enumerate(self.wrap(text, self.width - 16, whole_words=label == "next")):
+                for index, line in enumerate(self.wrap(text, WIDTH - 16, whole_words=label == "next")):
                     yield f"    {bar} {label if index == 0 else '':<10}{line}"
 
     def _evidence(self, name: str, text: str) -> Iterator[str]:
         yield from self._hang("      ", f"{name}:")
         for line in text.strip("\n").splitlines()[-_EVIDENCE_LINES:]:
-            yield from (f"        {piece}" for piece in self.fold(line.expandtabs(4), self.width - 8))
+            yield from (f"        {piece}" for piece in self.fold(line.expandtabs(4), WIDTH - 8))
 
     def foot(self, results: Results) -> Iterator[str]:
         count = {outcome: sum(check.outcome == outcome for check in results.checks) for outcome in _MARKS}
@@ -149,8 +150,8 @@ class _Page:
         counts = (
             f"{told or 'no check ran'} in {results.seconds:.1f} s; level {results.level}; exit code {results.exit_code}"
         )
-        yield from self.wrap(counts, self.width)
-        lines = self.wrap(headline.closing(results), self.width - 6, whole_words=True)
+        yield from self.wrap(counts, WIDTH)
+        lines = self.wrap(headline.closing(results), WIDTH - 6, whole_words=True)
         yield from (f"{'      ' if index else ''}{line}" for index, line in enumerate(lines) if line)
         if not self.verbose and any(check.evidence for check in results.checks if check.outcome in ("failed", "error")):
             yield "what the checks wrote is in the results: paddle-bootstrap report -v FILE"

@@ -14,7 +14,7 @@ from paddle_bootstrap.lock.choose import choose
 from paddle_bootstrap.results.model import Results
 from paddle_bootstrap.stages.facts import reading_facts
 from paddle_bootstrap.stages.judge import preflight, verify_target
-from paddle_bootstrap.stages.plan import plan_target
+from paddle_bootstrap.stages.plan import mirrors_of, plan_target
 from paddle_bootstrap.stages.provision import fetch_wheels, install_target
 from paddle_bootstrap.stages.wish import Judging, Wish
 
@@ -23,6 +23,7 @@ def bring_up(wish: Wish, judging: Judging) -> Results:
     """All stages in a row. A host that cannot be accepted is rejected before anything is downloaded."""
     started = time.monotonic()
     require_checks(judging.checks)
+    mirrors_of(wish)  # a name that nobody knows is told before anything is done
     facts = reading_facts(wish)
     lock = choose(wish.lock, wish.paddle, wish.device)
     progress.step(f"preflight: may this host run {lock.name}?")

@@ -72,7 +72,9 @@ def test_a_file_that_is_not_utf8_is_a_config_error(tmp_path: Path) -> None:
 
 
 def test_relative_paths_are_meant_from_the_file(tmp_path: Path) -> None:
-    path = write(tmp_path / "sub" / config.NAME, 'env = "venv"\nchecks = "site"\nlock = "pylock.x.toml"\nmirror = "TUNA"')
+    path = write(
+        tmp_path / "sub" / config.NAME, 'env = "venv"\nchecks = "site"\nlock = "pylock.x.toml"\nmirror = "TUNA"'
+    )
     assert config.load((path,)) == {
         "env": str(tmp_path / "sub" / "venv"),
         "checks": [str(tmp_path / "sub" / "site")],

@@ -19,7 +19,9 @@ def test_each_cause_has_its_promised_code_of_its_own() -> None:
 
 
 def test_every_class_inherits_a_promised_code() -> None:
-    classes = [item for item in vars(errors).values() if isinstance(item, type) and issubclass(item, errors.BootstrapError)]
+    classes = [
+        item for item in vars(errors).values() if isinstance(item, type) and issubclass(item, errors.BootstrapError)
+    ]
     assert {item.exit_code for item in classes} == set(PROMISED.values())
 
 

@@ -50,7 +50,9 @@ def breaches(path: Path) -> list[str]:
         other = rest.split(".")[0]
         other = other if any(other in rooms for rooms in LAYERS) else ""
         is_model = any(rest.startswith(model) for model in MODELS)
-        if layer_of(other) > own or (layer_of(other) == own and other != room and own > 0 and not is_model and room != "cli"):
+        if layer_of(other) > own or (
+            layer_of(other) == own and other != room and own > 0 and not is_model and room != "cli"
+        ):
             wrong.append(f"{path.relative_to(PACKAGE)} imports {name}")
     return wrong
 

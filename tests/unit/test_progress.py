@@ -9,7 +9,14 @@ from paddle_bootstrap import progress
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (4_194_304, "4.2 MB"), (758_943_234, "759 MB"), (2_600_000_000, "2.60 GB")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 kB"),
+        (4_194_304, "4.2 MB"),
+        (758_943_234, "759 MB"),
+        (2_600_000_000, "2.60 GB"),
+    ],
 )
 def test_bytes_read_like_a_download_page(count: int, text: str) -> None:
     assert progress.human_bytes(count) == text

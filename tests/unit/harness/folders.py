@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,3 +48,10 @@ def gone(pid: int, seconds: float = 5.0) -> bool:
         except OSError:
             return True
     return False
+
+
+def first_line(fifo: Path, seconds: float = 20.0) -> str:
+    """What is written there first. Opened for both directions, it does not wait for a writer that never comes."""
+    with os.fdopen(os.open(fifo, os.O_RDWR), "rb", buffering=0) as said:
+        assert select.select([said], [], [], seconds)[0], "nothing was written"
+        return os.read(said.fileno(), 64).decode().strip()

@@ -132,6 +132,7 @@ def test_sys_exit_in_a_teardown_judges_nothing_wrongly(site: Folder, run: Run) -
     site.put("sub/check_site_b.py", "def check_b():\n    pass\n")
     results = run()
     assert results["site.a"].outcome == "error"
+    assert "site.a called sys.exit in its teardown; without a result: site" in results["site.all_checks_ran"].summary
     assert not any(result.outcome == "failed" for result in results.values())
     assert judge(list(results.values())) == "inconclusive"
 
@@ -186,3 +187,20 @@ def test_a_sites_workloads_are_found_first_and_for_its_checks_alone(site: Folder
     assert (
         "CUDA driver library is missing" in results["device.cuda_driver"].summary
     )  # judged by the tool's own workload
+
+
+def test_checks_in_folders_that_pytest_would_pass_by(site: Folder, run: Run) -> None:
+    site.put("build/check_site.py", "def check_it():\n    pass\n")
+    assert run()["site.it"].outcome == "passed"
+
+
+def test_a_skip_hides_no_error_after_it(site: Folder, run: Run) -> None:
+    site.checks("""
+    @pytest.fixture
+    def odd():
+        yield
+        1 / 0
+    def check_it(odd):
+        pytest.skip("not here")
+    """)
+    assert run()["site.it"].summary == "ZeroDivisionError: division by zero"

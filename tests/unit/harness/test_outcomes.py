@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from paddle_bootstrap.errors import TargetRefused
 from paddle_bootstrap.harness.session import Subject, run_checks
 from paddle_bootstrap.lock.model import Build
 from paddle_bootstrap.results.model import CheckResult, judge
@@ -73,6 +74,20 @@ def test_a_failure_says_everything(site: Folder, run: Run) -> None:
     result = only(run())
     assert (result.outcome, result.cause, result.summary) == ("failed", "assertion", "too slow")
     assert (result.measured, result.expected, result.likely, result.fix) == ("3", "5 or more", "old", "buy a new one")
+
+
+def test_what_is_no_text_is_told_as_text(site: Folder, run: Run) -> None:
+    site.checks("""
+    from pathlib import Path
+    def check_a(warn, measure):
+        warn(3)
+        measure(1, "2", None)
+    def check_b():
+        expect(False, 5, measured=[1], likely=Path("/dev"), fix=7)
+    """)
+    warned, failed = run().values()
+    assert (warned.outcome, warned.summary, warned.measurements[0].name) == ("warned", "3", "1")
+    assert (failed.summary, failed.measured, failed.likely, failed.fix) == ("5", "[1]", "/dev", "7")
 
 
 def test_a_bare_assert_explains_itself_and_the_docstring_names_the_next_command(site: Folder, run: Run) -> None:
@@ -315,3 +330,9 @@ def test_the_preflight_leaves_out_what_needs_a_target(site: Folder) -> None:
     assert told
     assert {result.id.partition(".")[0] for result in told} <= {"host", "architecture", "install"}
     assert not any(result.outcome == "error" for result in told)
+
+
+def test_a_python_that_cannot_be_run_is_refused(site: Folder, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "python").write_text("no program")
+    with pytest.raises(TargetRefused, match="python cannot be run: Permission denied"):
+        run(subject=Subject(site.path, tmp_path / "python", "cpu", None))

@@ -20,13 +20,19 @@ import json, os, sys
 from pathlib import Path
 from paddle_bootstrap.harness.pool import Pool
 pool = Pool(Path(sys.executable), dict(os.environ), None)
-print(pool.call(None, "who.pid", [Path(sys.argv[1])], {}, 20), flush=True)
+print(pool.call(None, "who.pid_of_one_with_much_to_do_at_exit", [Path(sys.argv[1])], {}, 20), flush=True)
 sys.stdin.read()
 """
 
 
 def test_a_worker_ends_when_its_parent_was_killed(site: Folder) -> None:
-    (folder,) = site.workload("who", "import os\ndef pid():\n    return os.getpid()\n")
+    text = """
+    import atexit, os, time
+    def pid_of_one_with_much_to_do_at_exit():
+        atexit.register(time.sleep, 60)
+        return os.getpid()
+    """
+    (folder,) = site.workload("who", text)
     command = [sys.executable, "-c", PARENT, str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None

@@ -1,0 +1,78 @@
+"""Flag > environment > ./paddle-bootstrap.toml > user settings > built in."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.conftest import Command
+
+
+@pytest.fixture
+def plan(command: Command, lock: Path) -> Callable[..., dict[str, Any]]:
+    def described(*words: str) -> dict[str, Any]:
+        said = command("plan", "--json", "--lock", lock, "--python", sys.executable, *words)
+        assert said.code == 0, said.err
+        found: dict[str, Any] = json.loads(said.out)["plan"]
+        return found
+
+    return described
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_each_place_outranks_the_one_before(
+    plan: Callable[..., dict[str, Any]], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(*words: str) -> tuple[str, list[str]]:
+        found = plan(*words)
+        return found["target"], found["mirrors"]
+
+    target, mirrors = told()
+    assert target == f"{here}/.venv-paddle"
+    assert {"official", "tuna", "ustc"} <= set(mirrors)
+
+    user = here / "home" / ".config" / "paddle-bootstrap"
+    write(user / "paddle-bootstrap.toml", 'env = "of-user"\nmirror = ["tuna", "ustc"]\n')
+    assert told() == (f"{user}/of-user", ["tuna", "ustc"])
+
+    write(here / "paddle-bootstrap.toml", 'env = "of-project"\nmirror = "aliyun"\n')
+    assert told() == (f"{here}/of-project", ["aliyun"])
+
+    monkeypatch.setenv("PADDLE_BOOTSTRAP_ENV", "of-environment")
+    monkeypatch.setenv("PADDLE_BOOTSTRAP_MIRROR", "bfsu huawei")
+    assert told() == (f"{here}/of-environment", ["bfsu", "huawei"])
+
+    assert told("--env", "of-flag", "--mirror", "tencent", "--mirror", "tuna") == (
+        f"{here}/of-flag",
+        ["tencent", "tuna"],
+    )
+
+
+def test_a_file_that_is_named_stands_alone(
+    plan: Callable[..., dict[str, Any]], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(here / "paddle-bootstrap.toml", 'env = "of-project"\nmirror = ["aliyun"]\n')
+    write(here / "sub" / "mine.toml", 'env = "of-mine"\n')
+    found = plan("--config", "sub/mine.toml")
+    assert found["target"] == f"{here}/sub/of-mine"
+    assert len(found["mirrors"]) > 1
+    monkeypatch.setenv("PADDLE_BOOTSTRAP_CONFIG", "sub/mine.toml")
+    assert plan()["target"] == found["target"]
+
+
+def test_the_active_environment_is_the_target_unless_it_is_the_tools(
+    plan: Callable[..., dict[str, Any]], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIRTUAL_ENV", str(here / "active"))
+    assert plan()["target"] == f"{here}/active"
+    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
+    assert plan()["target"] == f"{here}/.venv-paddle"

@@ -1,0 +1,89 @@
+"""What cannot be meant as written: exit code 2, and the nearest thing that can."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import Command
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["verfy"], "no such verb: 'verfy'; did you mean verify?"),
+        (["frobnicate"], "no such verb: 'frobnicate'; it is one of plan, fetch, install, verify, report, up"),
+        (["verify", "--lvel", "deep"], "'--level'"),
+        (["--verbos"], "--version"),
+        (["verify", "--level", "dep"], "'dep' is not one of 'quick', 'standard', 'deep'"),
+        (["up", "--device", "tpu"], "'tpu' is not one of 'gpu', 'cpu'"),
+        (["report", "--format", "pdf"], "'pdf' is not one of 'json', 'junit', 'terminal'"),
+        (["install", "--cuda-runtime", "own"], "'own' is not one of 'auto', 'wheels', 'system'"),
+        (["report", "--config"], "--config"),
+        (["report", "--config", "none.toml"], "settings file not found: none.toml"),
+        (["report", "--log-file", "none/log.txt"], "cannot write the log file none/log.txt: No such file or directory"),
+        (["report", "none.json"], "none.json: No such file or directory"),
+        (["report"], "xdg-state/paddle-bootstrap/results.json: No such file or directory"),
+        (["verify", "--checks", "none"], "/none: no such directory"),
+        (["verify", "--checks", "home"], "/home: there is no check_*.py in it"),
+        (["verify", "--report", "pdf:a.pdf"], "'pdf:a.pdf': give FORMAT:FILE with a format of terminal, json, junit"),
+        (["verify", "--report", "report.doc"], "or a FILE that ends in .json (json), .xml (junit), .txt (terminal)"),
+        (["verify", "--report", "junit:"], "'junit:': give FORMAT:FILE"),
+        (["verify", "--report", "junitt:a.xml"], "'junitt:a.xml': give FORMAT:FILE"),
+    ],
+    ids=" ".join,
+)
+def test_a_usage_error(words: list[str], says: str, command: Command) -> None:
+    said = command(*words)
+    assert said.code == 2
+    assert said.out == ""
+    assert says in said.err.replace("\n", " ")
+    assert "Traceback" not in said.err
+
+
+def test_an_unknown_mirror_is_told_before_anything_is_fetched(command: Command, lock: Path) -> None:
+    said = command("fetch", "--lock", lock, "--python", sys.executable, "--mirror", "tunna", "--store", "store")
+    assert said.code == 2
+    assert said.err.startswith("error: unknown mirror: 'tunna'\nnext:  did you mean tuna")
+    assert "fetching" not in said.err
+
+
+def test_an_unknown_setting_names_its_file_and_the_nearest_key(command: Command, here: Path) -> None:
+    (here / "paddle-bootstrap.toml").write_text('miror = "tuna"\n')
+    said = command("plan")
+    assert said.code == 2
+    assert said.err == f"error: {here}/paddle-bootstrap.toml: unknown key 'miror'\nnext:  did you mean 'mirror'?\n"
+
+
+def test_a_setting_with_a_value_that_cannot_be(command: Command, here: Path) -> None:
+    (here / "paddle-bootstrap.toml").write_text('level = "shallow"\n')
+    said = command("verify")
+    assert said.code == 2
+    assert "'shallow' is not one of 'quick', 'standard', 'deep'" in said.err
+
+
+BUG = """
+import sys
+import paddle_bootstrap.cli as cli
+cli.__path__.append(sys.argv[1])
+cli.VERBS["broken"] = "A verb with a bug."
+sys.exit(cli.run(["broken"]))
+"""
+
+
+def test_a_bug_of_ours_shows_its_traceback_and_asks_for_a_report(tmp_path: Path) -> None:
+    """A verb that really raises, found where verbs are found."""
+    (tmp_path / "broken.py").write_text(
+        "import click\n\n\n@click.command('broken')\ndef command() -> int:\n    return {}['a key that is not there']\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", BUG, tmp_path], capture_output=True, text=True, check=False, env=os.environ
+    )
+    assert (done.returncode, done.stdout) == (70, "")
+    assert done.stderr.startswith("Traceback (most recent call last):")
+    assert f'File "{tmp_path}/broken.py", line 6, in command' in done.stderr
+    assert "KeyError: 'a key that is not there'\n\nThis is a bug in paddle-bootstrap: please report it" in done.stderr

@@ -1,0 +1,180 @@
+"""What a person reads: 80 columns whatever comes, no command broken, nothing that moves the cursor."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paddle_bootstrap.reports import terminal
+from paddle_bootstrap.reports.columns import cells, fold, pad, printable, wrap
+from paddle_bootstrap.reports.gathering import ranges
+from paddle_bootstrap.results.model import CheckResult
+from tests.unit.results.runs import CRASHED, NO_CODE, RUNS, check, per_gpu, run
+
+PARTS = [
+    "a",
+    "word ",
+    "/",
+    "-",
+    " ",
+    "中",
+    "é",
+    "e\u0301",
+    "x" * 90,
+    "/very/long" * 12,
+    "漢字、" * 30,
+    "\x1b[31m",
+    "\n",
+    "\t",
+]
+TEXT = st.lists(st.sampled_from([*PARTS, "📦", "\udcff", "\u202e"]), max_size=8).map("".join)
+CHECKS = st.builds(
+    CheckResult,
+    id=st.tuples(TEXT, TEXT).map(lambda parts: f"{parts[0]}.{parts[1]}[gpu1]"),
+    title=TEXT,
+    level=st.just("quick"),
+    outcome=st.sampled_from(["passed", "warned", "failed", "error", "skipped"]),
+    cause=st.sampled_from([None, "requirement"]),
+    device=st.just("gpu1"),
+    summary=TEXT,
+    measured=TEXT,
+    expected=TEXT,
+    likely=TEXT,
+    fix=st.just("make short"),
+    seconds=st.floats(0, 1e5),
+    evidence=st.dictionaries(TEXT, TEXT, max_size=2),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(CHECKS, max_size=5), TEXT, st.sampled_from(["utf-8", "ascii", "gbk"]), st.booleans())
+def test_no_line_is_wider_than_the_page(checks: list[CheckResult], text: str, encoding: str, verbose: bool) -> None:
+    host = {"hostname": text, "os": text, "gpus": [{"name": text}]}
+    results = run(*checks, check("a.failed", outcome="failed"), host=host, target={"env": text}, lock={"name": text})
+    said = terminal.render(results, encoding=encoding, verbose=verbose)
+    assert [line for line in said.splitlines() if cells(line) > 80] == []
+    said.encode(encoding)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]", said)
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+@pytest.mark.parametrize("name", RUNS)
+def test_every_run_fits_80_columns(name: str, verbose: bool) -> None:
+    """All but a command that cannot be broken."""
+    said = terminal.render(RUNS[name], verbose=verbose)
+    wide = [line.strip(" │") for line in said.splitlines() if cells(line) > 80]
+    command = "/mnt/" + "a-folder-with-hyphens-that-may-not-be-broken/" * 2
+    assert wide == ([command] * 2 if name == "awkward" else [])
+
+
+def test_a_command_is_never_broken_inside_a_word() -> None:
+    command = (
+        "docker run --shm-size=8g --rm registry.example.com/" + "long-name/" * 10 + "image:1.0 --flag-with-hyphens"
+    )
+    said = terminal.render(run(check("a.b", outcome="failed", summary="no", fix=f"as root: {command}")))
+    explained = said.split("next      ")[1].split("\n\n")[0]
+    assert [
+        word for line in explained.splitlines() for word in line.strip(" │").split()
+    ] == f"as root: {command}".split()
+
+
+def test_colour_changes_nothing_but_colour() -> None:
+    for results in RUNS.values():
+        painted = terminal.render(results, color=True)
+        assert re.sub(r"\x1b\[[0-9;]*m", "", painted) == terminal.render(results)
+        assert painted != terminal.render(results)
+
+
+def test_eight_gpus_that_are_well_take_one_line() -> None:
+    said = terminal.render(run(*per_gpu(8)))
+    assert said.count("cnn[") == 1
+    assert re.search(r"✓ cnn\[gpu0-7\]  A convolutional network trains.* 3\.2 s\n", said)
+    assert terminal.render(run(*per_gpu(8)), verbose=True).count("matmul_fp16 281.25 TFLOP/s (floor 250)") == 8
+
+
+def test_the_gpu_that_is_broken_stands_out() -> None:
+    checks = list(per_gpu(8))
+    checks[5] = replace(CRASHED, id="device.cnn[gpu5]", device="gpu5")
+    said = terminal.render(run(*checks))
+    assert re.findall(r"(.) (cnn\[.*?\])", said) == [("✓", "cnn[gpu0-4]"), ("✗", "cnn[gpu5]"), ("✓", "cnn[gpu6-7]")]
+
+
+def test_what_every_gpu_says_is_said_once() -> None:
+    said = terminal.render(RUNS["rejected"])
+    assert said.count("signal 11 after 2.1 s") == said.count("signal 11 after 2.2 s") == 1
+    assert said.count("a driver that is too old, or a GPU that is broken") == 1
+    assert said.count("load[gpu0-1]") == 1
+
+
+def test_skips_are_counted_and_named_when_asked() -> None:
+    said = terminal.render(RUNS["rehearsal"])
+    assert said.startswith("REHEARSAL on the CPU, no GPU was judged: ACCEPTED\n")
+    assert "· 2 checks" in said
+    assert "driver_matches" not in said
+    assert "· driver_matches" in terminal.render(RUNS["rehearsal"], verbose=True)
+
+
+def test_a_missing_requirement_is_explained_once() -> None:
+    said = terminal.render(RUNS["preflight"])
+    assert said.count("the NVIDIA kernel module is not loaded") == 1
+    assert "✗ gpus_visible   no usable GPU: see device.cnn[gpu]\n" in said
+
+
+def test_a_broken_check_shows_its_traceback_and_a_failed_one_where_to_look() -> None:
+    assert "check_scratch.py:7: in check_scratch" in terminal.render(RUNS["inconclusive"])
+    said = terminal.render(RUNS["rejected"])
+    assert "Segmentation fault" not in said
+    assert said.endswith("report -v FILE\n")
+    assert "Fatal Python error: Segmentation fault" in terminal.render(RUNS["rejected"], verbose=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("rehearsal", "next: the same on a GPU host: paddle-bootstrap up"),
+        ("warned", "to use it: source /srv/paddle/bin/activate"),
+        ("rejected", f"next, for architecture.build: {NO_CODE.fix}"),
+        ("inconclusive", "inconclusive: required, but without an answer: host.cpu, site.scratch"),
+        ("nothing", "inconclusive: no check ran: nothing was proved; leave out -k, or give one that matches"),
+    ],
+)
+def test_the_end_says_exit_code_and_what_to_do(name: str, says: str) -> None:
+    words = " ".join(terminal.render(RUNS[name]).split())
+    assert f"; level quick; exit code {RUNS[name].exit_code} {says}" in words
+
+
+def test_what_two_mirrors_brought_is_one_wheel() -> None:
+    assert "fetched 1 wheel, 759 MB in 2 min 2 s from official, " in " ".join(terminal.render(RUNS["warned"]).split())
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "lines"),
+    [
+        ("", 10, [""]),
+        ("one two three", 7, ["one two", "three"]),
+        ("a --long-flag b", 11, ["a", "--long-flag", "b"]),
+        ("数据盘空间不足", 6, ["数据盘", "空间不", "足"]),
+        ("see 数据盘", 6, ["see 数", "据盘"]),
+        ("/aaaa/bbbb/cccc", 8, ["/aaaa/", "bbbb/", "cccc"]),
+        ("x" * 9, 4, ["xxxx", "xxxx", "x"]),
+        ("e\u0301" * 3, 3, ["e\u0301" * 3]),
+    ],
+)
+def test_wrapping(text: str, room: int, lines: list[str]) -> None:
+    assert wrap(text, room) == lines
+
+
+def test_wrapping_leaves_a_command_whole() -> None:
+    assert wrap("run /a/b/c/d/e/f now", 6, whole_words=True) == ["run", "/a/b/c/d/e/f", "now"]
+
+
+def test_columns() -> None:
+    assert (cells("abc"), cells("数据"), cells("e\u0301")) == (3, 4, 1)
+    assert pad("数", 4) == "数  "
+    assert printable("a\x1b[2J\tb\n\udcff") == "a?[2J b ?"
+    assert list(fold("", 5)) == [""]
+    assert ranges([0, 1, 2, 5, 7, 8]) == "0-2,5,7-8"
