@@ -193,7 +193,8 @@ class _Work:
             self.board.release(run)
         pause = 0.0
         with self.board.condition:
-            run.gained += 0 if run.whole or line.kept is None else max(0, line.kept[2] - held)
+            if line.kept and not run.whole and not line.cut:  # what is in the buffer counts as long as that is kept
+                run.gained += max(0, line.kept[2] - held)
             self.ledger.end(run, line.meter.total - before)
             if failure and not line.cut:  # else it was judged when it was given up
                 pause = self.ledger.judge(run, failure)

@@ -226,6 +226,9 @@ def _require_ok(answer: Answer, what: str) -> None:
     status = answer.status
     if status in (200, 206):
         return
+    ends = re.fullmatch(r"bytes \*/(\d+)", answer.headers.get("Content-Range", "").strip())
+    if status == 416 and ends:
+        raise MirrorFailure("wrong", f"its file ends at {ends[1]} bytes")
     words = f"{what}: HTTP {status} {http.client.responses.get(status, '')}".rstrip()
     if status in (404, 410):
         raise MirrorFailure("missing", words)

@@ -237,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, name: str) -> None:
         mirror = self.server.mirror
         fault = self._fault(name)
-        if fault.silent and fault.stall_after is None:
+        if fault.silent and fault.stall_after is None and fault.drip_after is None:
             fault.silent.wait()
         if name not in mirror.wheels:
             return self._send(404, b"no such file")
