@@ -119,7 +119,10 @@ def use(
     changes = configure.use(wanted, check=not no_check)
     for change in changes:
         say(f"changed {change.path}")
-    say("to take it back:  paddle-bootstrap mirror undo" if changes else "nothing to change: it is set already")
+    found = f"{redact(wanted.mirror.url)} ({wanted.mirror.source})"
+    say(f"{' and '.join(wanted.tools)}: {found}{'' if changes else ', as before'}")
+    if changes:
+        say("to take it back:  paddle-bootstrap mirror undo")
     return 0
 
 

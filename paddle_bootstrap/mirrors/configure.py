@@ -61,6 +61,8 @@ def setting(
     if mirror.folder_per_build:
         hint = "give the address with the folder, such as .../cu126/"
         raise UsageError(f"{mirror.name} has a folder per build: {mirror.url}", hint=hint)
+    if packages and scope != "user":
+        raise UsageError("--package writes ./pyproject.toml: no scope has a part in it", hint="leave --scope out")
     if scope == "site" and "uv" in tools:
         raise UsageError("uv has no settings per environment", hint="--scope user, or --for pip")
     if scope == "site" and pip_settings.site_file(environ) is None:

@@ -55,10 +55,10 @@ def named(wanted: str, cwd: Path, tables: Sequence[Table] = ()) -> Mirror:
                 f"--mirror: unknown kind of address: {wanted.partition(':')[0]}:", hint="use https, http or file"
             )
         kind: Kind = "find-links" if wanted.endswith((".html", ".htm")) else "simple"
-        return mirror_at(wanted, kind=kind, note="--mirror", source="--mirror")
+        return mirror_at(wanted, kind=kind, note="named", source="as named")
     _require_scheme(wanted, cwd)
     if "/" in wanted or wanted.startswith("."):
-        return mirror_at(local_address(wanted, cwd), note="--mirror", source="--mirror")
+        return mirror_at(local_address(wanted, cwd), note="named", source="as named")
     known_rows = {mirror.name.lower(): mirror for mirror in rows(tables)}
     if wanted.lower() in known_rows:
         return known_rows[wanted.lower()]

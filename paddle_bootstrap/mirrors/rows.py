@@ -13,6 +13,7 @@ from paddle_bootstrap.mirrors.model import CONNECTIONS, Holds, Kind, Mirror, mir
 
 TABLE = Path(__file__).with_name("mirrors.toml")
 OFFICIAL = "official"
+OWN = "[[mirror]] in paddle-bootstrap.toml"
 Table = Mapping[str, Any]
 
 # key -> its type, or the words it can be: what a [[mirror]] of paddle-bootstrap.toml may say
@@ -36,9 +37,14 @@ def rows(tables: Sequence[Table] = ()) -> tuple[Mirror, ...]:
     shipped = {row["name"]: row for row in toml.read(TABLE)["mirror"]}
     own = [table for table in tables if table["name"] not in shipped]
     changed = {table["name"]: table for table in tables}
-    merged = [*own, *({**row, **changed.get(name, {})} for name, row in shipped.items())]
+    merged = [*own, *(_changed(row, changed.get(name, {})) for name, row in shipped.items())]
     found = [mirror for mirror in map(_mirror, merged) if mirror is not None]
     return tuple(sorted(found, key=lambda mirror: mirror.priority))
+
+
+def _changed(row: Table, table: Table) -> Table:
+    """What is told of a row whose address is the user's must not be the shipped one's."""
+    return {**row, **({"note": OWN, "source": OWN} if "url" in table else {}), **table}
 
 
 def _mirror(row: Table) -> Mirror | None:
@@ -52,8 +58,8 @@ def _mirror(row: Table) -> Mirror | None:
             url,
             name=row["name"],
             kind=cast(Kind, row.get("kind", "simple")),
-            note=row.get("note", "[[mirror]] in paddle-bootstrap.toml"),
-            source=row.get("source", "paddle-bootstrap.toml"),
+            note=row.get("note", OWN),
+            source=row.get("source", OWN),
             certificate=row.get("ca"),
             holds=cast(Holds, row.get("holds", "pypi")),
             connections=row.get("connections", CONNECTIONS),

@@ -108,7 +108,12 @@ def test_use_then_the_real_tools_then_undo(desk: Desk) -> None:
         table = desk.settings()
         done = desk.mirror("use", "corp")
         assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines()[:2] == [f"changed {desk.pip}", f"changed {desk.uv}"]
+        assert done.stdout.splitlines() == [
+            f"changed {desk.pip}",
+            f"changed {desk.uv}",
+            f"pip and uv: {mirror.url} ([[mirror]] in paddle-bootstrap.toml)",
+            "to take it back:  paddle-bootstrap mirror undo",
+        ]
         assert agents(mirror) == {"pip", "uv"}  # the proof
         mirror.requests.clear()
         assert (
@@ -120,8 +125,9 @@ def test_use_then_the_real_tools_then_undo(desk: Desk) -> None:
         assert f"pip: {mirror.url}  (index-url in {desk.pip} wins)" in desk.mirror("status").stdout
         assert "# set by hand" in desk.pip.read_text()
         assert "# here too" in desk.uv.read_text()
-        again = desk.mirror("use", "corp")
-        assert (again.returncode, again.stdout) == (0, "nothing to change: it is set already\n")
+        again = desk.mirror("use", mirror.url)
+        assert again.returncode == 0
+        assert again.stdout.endswith(" (as named), as before\n")
     assert desk.mirror("undo").returncode == 0
     assert desk.settings() == table
     (desk.cwd / "paddle-bootstrap.toml").unlink()

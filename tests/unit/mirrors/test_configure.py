@@ -117,6 +117,8 @@ def test_refusals(host: Host, mirror: Mirror, tools: tuple[Tool, ...], scope: Sc
 def test_own_packages_are_for_uv_and_a_project(host: Host) -> None:
     with pytest.raises(UsageError, match="pip cannot bind"):
         host.setting(CORP, "pip", packages=("own",))
+    with pytest.raises(UsageError, match="no scope has a part in it"):
+        host.setting(scope="system", packages=("own",))
     with pytest.raises(UsageError, match="no project here"):
         planned(host.setting(packages=("own",)))
     with pytest.raises(UsageError, match="no place in a file that others read"):

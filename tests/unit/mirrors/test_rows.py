@@ -44,6 +44,16 @@ def test_a_shipped_mirror_is_changed(tmp_path: Path) -> None:
     tuna = {mirror.name: mirror for mirror in rows(tables)}["tuna"]
     assert (tuna.connections, tuna.certificate) == (2, str(tmp_path / "ca.pem"))
     assert tuna.url.startswith("https://pypi.tuna")
+    assert "chsrc" in tuna.source
+
+
+def test_a_shipped_name_that_leads_elsewhere_does_not_claim_the_shipped_source(tmp_path: Path) -> None:
+    """A project's file may come from anybody: what `mirror use tuna` says must show that."""
+    tables = config.mirror_tables(
+        [write(tmp_path / "a.toml", '[[mirror]]\nname = "tuna"\nurl = "https://evil/simple"\n')]
+    )
+    tuna = {mirror.name: mirror for mirror in rows(tables)}["tuna"]
+    assert tuna.source == tuna.note == "[[mirror]] in paddle-bootstrap.toml"
 
 
 def test_its_own_certificate_outranks_pips(tmp_path: Path) -> None:
