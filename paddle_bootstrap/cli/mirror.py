@@ -11,7 +11,7 @@ from typing import Any, cast, get_args
 import click
 
 from paddle_bootstrap import progress
-from paddle_bootstrap.cli.options import MIRROR_TABLES, options, wish
+from paddle_bootstrap.cli.options import mirror_tables, options, wish
 from paddle_bootstrap.cli.output import say
 from paddle_bootstrap.errors import NoMirrorServes
 from paddle_bootstrap.mirrors import configure, in_force
@@ -34,7 +34,7 @@ def command() -> None:
 @options()
 def show_all(*, verbose: bool) -> int:
     """Show every mirror in the order in which it is asked."""
-    tables = _tables()
+    tables = mirror_tables()
     mirrors = list(configured((), os.environ, cwd=Path.cwd(), tables=tables))
     mirrors += [mirror for mirror in rows(tables) if mirror.holds == "python"]
     width = max(len(mirror.name) for mirror in mirrors)
@@ -174,8 +174,4 @@ def _tell_login(mirror: Mirror) -> None:
 
 
 def _named(wanted: str) -> Mirror:
-    return named(wanted, Path.cwd(), _tables())
-
-
-def _tables() -> Sequence[dict[str, Any]]:
-    return cast("Sequence[dict[str, Any]]", click.get_current_context().meta[MIRROR_TABLES])
+    return named(wanted, Path.cwd(), mirror_tables())

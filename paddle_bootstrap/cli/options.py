@@ -160,6 +160,13 @@ def _open_log(path: Path | None) -> Any:
         raise click.UsageError(f"cannot write the log file {path}: {error.strerror}") from error
 
 
+def mirror_tables() -> tuple[dict[str, Any], ...]:
+    """The user's ``[[mirror]]`` tables, as the settings files of this run say."""
+    context = click.get_current_context(silent=True)
+    found: tuple[dict[str, Any], ...] = context.meta.get(MIRROR_TABLES, ()) if context else ()
+    return found
+
+
 def wish(params: Mapping[str, Any]) -> Wish:
     """What the user asked for, as one value for the stages."""
     environ = dict(os.environ)
@@ -171,7 +178,7 @@ def wish(params: Mapping[str, Any]) -> Wish:
         store=(params.get("store") or default_store(environ)).absolute(),
         device=params.get("device"),
         mirrors=tuple(params.get("mirror") or ()),
-        mirror_tables=click.get_current_context().meta[MIRROR_TABLES],
+        mirror_tables=mirror_tables(),
         cuda_runtime=params.get("cuda_runtime") or "auto",
         in_place=bool(params.get("in_place")),
         terms=Terms(params.get("connections"), params.get("limit_rate"), tuple(params.get("trusted_host") or ())),
