@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from paddle_bootstrap.host import pythons
+
 ROOT = Path(__file__).resolve().parent.parent
+PYTHONS = ("3.9", "3.10", "3.11", "3.12")  # served by every shipped lock
 CACHE = ROOT / ".test-cache"  # kept between runs; `make clean` removes it
 ALLOWED_SKIPS = ROOT / "tests" / "allowed_skips.txt"
 _skipped: list[tuple[str, str]] = []
@@ -66,7 +69,8 @@ def cpu_target(test_store: Path) -> Path:
     if given:
         return Path(given)
     target = CACHE / "cpu-target"
-    command = ["install", "--device", "cpu", "--env", str(target), "--store", str(test_store)]
+    python = pythons.choose(None, PYTHONS, os.environ).path
+    command = ["install", "--device", "cpu", "--env", str(target), "--store", str(test_store), "--python", python]
     done = subprocess.run(
         [sys.executable, "-m", "paddle_bootstrap", *command], capture_output=True, text=True, timeout=900, check=False
     )

@@ -12,7 +12,7 @@ from paddle_bootstrap.harness.channel import WorkloadBroken, WorkloadFailed
 from paddle_bootstrap.harness.clock import Clock
 from paddle_bootstrap.harness.devices import Device, NoDevice, devices, why_none
 from paddle_bootstrap.harness.pool import Seat
-from paddle_bootstrap.harness.session import Session
+from paddle_bootstrap.harness.subject import Session
 from paddle_bootstrap.host.facts import Gpu, HostFacts
 from paddle_bootstrap.lock.model import Build, Wheel
 from paddle_bootstrap.results.model import Measurement

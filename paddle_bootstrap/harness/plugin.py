@@ -19,7 +19,7 @@ from paddle_bootstrap.harness.devices import CPU, Device, NoDevice, device_of, d
 from paddle_bootstrap.harness.expect import CheckFailed
 from paddle_bootstrap.harness.fixtures import Notes, RequirementMissing, clock_of, notes_of
 from paddle_bootstrap.harness.markers import CHECK_SECONDS, LEVELS, MARKERS, level_of, require_known_markers
-from paddle_bootstrap.harness.session import TEXT, Session
+from paddle_bootstrap.harness.subject import TEXT, Session
 from paddle_bootstrap.results.model import Cause, CheckResult, Outcome
 
 GROUPS = ("host", "install", "architecture", "device", "libraries")

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from paddle_bootstrap import __version__, progress
 from paddle_bootstrap.errors import TargetRefused, UsageError
-from paddle_bootstrap.harness.session import Subject, require_checks, run_checks
+from paddle_bootstrap.harness.session import require_checks, run_checks
+from paddle_bootstrap.harness.subject import Subject
 from paddle_bootstrap.host.facts import HostFacts, to_json
 from paddle_bootstrap.install import receipt
 from paddle_bootstrap.install.receipt import Receipt

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from paddle_bootstrap.harness.session import Subject, run_checks
+from paddle_bootstrap.harness.session import run_checks
+from paddle_bootstrap.harness.subject import Subject
 from paddle_bootstrap.host.collect import collect
 from paddle_bootstrap.host.facts import HostFacts
 from paddle_bootstrap.lock.model import Build, Wheel

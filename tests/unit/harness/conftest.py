@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from paddle_bootstrap.harness.pool import Pool
-from paddle_bootstrap.harness.session import Subject, run_checks
+from paddle_bootstrap.harness.session import run_checks
+from paddle_bootstrap.harness.subject import Subject
 from paddle_bootstrap.host import pythons
 from paddle_bootstrap.host.facts import HostFacts
 from paddle_bootstrap.results.model import CheckResult

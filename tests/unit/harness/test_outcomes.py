@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from paddle_bootstrap.errors import TargetRefused
-from paddle_bootstrap.harness.session import Subject, run_checks
+from paddle_bootstrap.harness.session import run_checks
+from paddle_bootstrap.harness.subject import Subject
 from paddle_bootstrap.lock.model import Build
 from paddle_bootstrap.results.model import CheckResult, judge
 from tests.fakes import facts

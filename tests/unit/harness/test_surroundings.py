@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from paddle_bootstrap.errors import UsageError
-from paddle_bootstrap.harness.session import built_in_checks, require_checks
+from paddle_bootstrap.harness.session import require_checks
+from paddle_bootstrap.harness.subject import built_in_checks
 from tests.unit.harness.folders import Folder, Run, first_line, gone
 
 HOSTILE_CONFTEST = "import pytest\n@pytest.fixture(autouse=True)\ndef hostile():\n    pytest.fail('hostile')\n"
@@ -113,7 +114,8 @@ def test_a_relative_folder(site: Folder, run: Run, monkeypatch: pytest.MonkeyPat
 PROGRAM = """
 import sys
 from pathlib import Path
-from paddle_bootstrap.harness.session import Subject, run_checks
+from paddle_bootstrap.harness.session import run_checks
+from paddle_bootstrap.harness.subject import Subject
 from tests.fakes import facts
 subject = Subject(Path("/"), Path(sys.executable), sys.argv[2], None)
 try:
