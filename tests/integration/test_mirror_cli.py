@@ -399,7 +399,7 @@ def test_rank_tells_who_serves_and_why_others_do_not(desk: Desk, tmp_path: Path)
         "no-file": "the file: HTTP 404",
         "stale": "it does not list the file, nor any of version 3.3.1",
         "banned": "HTTP 403",
-        "silent": "no answer within 3.5 s",
+        "silent": "no answer within 3 s",
         "stranger": "certificate is not trusted",
         "tuna": "connection refused",
     }.items():
