@@ -1,7 +1,7 @@
 """Settings files, as a pure function of their contents: project, then user, then host-wide; the first that has a key wins.
 
-A key is a long flag's name without its dashes. An unknown key is an error that names the nearest one: a setting that is
-silently ignored is worse than none.
+A key is a long flag's name without its dashes; ``[[mirror]]`` tables add mirrors or change shipped ones. An unknown key is
+an error that names the nearest one: a setting that is silently ignored is worse than none.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 from paddle_bootstrap import toml
 from paddle_bootstrap.errors import ConfigError
+from paddle_bootstrap.mirrors import rows
+from paddle_bootstrap.mirrors.redact import redact
 
 NAME = "paddle-bootstrap.toml"
 
@@ -54,8 +56,52 @@ def load(paths: Sequence[Path]) -> dict[str, Any]:
     """The settings of ``paths`` merged, strongest first. Raises ConfigError with file and key."""
     merged: dict[str, Any] = {}
     for path in reversed(paths):
-        merged.update(_read(path))
+        settings = {key: _checked(path, key, value) for key, value in _read(path).items()}
+        if settings.get("mirror") == []:
+            del settings["mirror"]  # tables alone: they choose nothing
+        merged.update(settings)
     return merged
+
+
+def mirror_tables(paths: Sequence[Path]) -> tuple[dict[str, Any], ...]:
+    """The ``[[mirror]]`` tables of ``paths``, strongest first; one name is one mirror, and its stronger keys win.
+
+    ``mirror = ["NAME", { name = "NAME", url = "..." }]`` holds both a choice and a table.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    for path in paths:
+        for table in _tables(_read(path).get("mirror")):
+            checked = _checked_table(path, table)
+            merged[checked["name"]] = {**checked, **merged.get(checked["name"], {})}
+    return tuple(merged.values())
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _checked_table(path: Path, table: dict[str, Any]) -> dict[str, Any]:
+    where = f"{path}: [[mirror]] {table.get('name', '')}".rstrip()
+    if not isinstance(table.get("name"), str) or not table["name"]:
+        raise ConfigError(f"{where} has no name", hint='add: name = "corp"')
+    for key, value in table.items():
+        if key not in rows.KEYS:
+            raise ConfigError(f"{where}: unknown key {key!r}", hint=_nearest(key, rows.KEYS))
+        kind = rows.KEYS[key]
+        if isinstance(kind, tuple):
+            if value not in kind:
+                raise ConfigError(f"{where}: {key} must be one of {', '.join(kind)}")
+        elif type(value) is not kind:
+            raise ConfigError(f"{where}: {key} must be {'a string' if kind is str else 'a whole number'}")
+    if not 1 <= table.get("connections", 1) <= 64:
+        raise ConfigError(f"{where}: connections must be between 1 and 64")
+    ca = {"ca": str(path.parent / Path(table["ca"]).expanduser())} if "ca" in table else {}
+    return {**table, **ca, "name": table["name"].lower()}
+
+
+def _nearest(key: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -63,18 +109,18 @@ def _read(path: Path) -> dict[str, Any]:
         data = toml.read(path)
     except (OSError, UnicodeDecodeError, toml.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}", hint="the file must be TOML in UTF-8: key = value") from error
-    return {key: _checked(path, key, value) for key, value in data.items()}
+    return data
 
 
 def _checked(path: Path, key: str, value: Any) -> Any:
     if key not in KEYS:
-        near = difflib.get_close_matches(key, KEYS, n=1)
-        meant = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(KEYS)}"
-        raise ConfigError(f"{path}: unknown key {key!r}", hint=meant)
+        raise ConfigError(f"{path}: unknown key {key!r}", hint=_nearest(key, KEYS))
     if KEYS[key]:
         items = [value] if isinstance(value, str) else value
+        if key == "mirror" and isinstance(items, list):
+            items = [item for item in items if not isinstance(item, dict)]
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            raise ConfigError(f"{path}: {key} must be a list of strings, not {value!r}")
+            raise ConfigError(f"{path}: {key} must be a list of strings, not {redact(repr(value))}")
         return [_anchored(path, key, item) for item in items]
     if key in _COUNTS and type(value) is int:
         return str(value)

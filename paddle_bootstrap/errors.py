@@ -54,6 +54,10 @@ class NoMirrorServes(BootstrapError):
     exit_code = 12
 
 
+class MirrorNotUsed(NoMirrorServes):
+    """pip or uv could not fetch through the setting that was written for it; the old setting is back."""
+
+
 class WrongBytes(BootstrapError):
     """Every mirror that delivered the file delivered other bytes than the lock's."""
 

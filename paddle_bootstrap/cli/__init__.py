@@ -21,6 +21,7 @@ VERBS = {
     "install": "Make or update the target from a lock, in one step.",
     "verify": "Run the checks on an installed target and judge it.",
     "report": "Render a results file again, anywhere.",
+    "mirror": "Rank the mirrors, and set pip and uv to one of them.",
     "up": "Host to verdict: preflight, fetch, install, verify, report.",
 }
 

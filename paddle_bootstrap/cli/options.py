@@ -19,6 +19,7 @@ from paddle_bootstrap.stages.wish import Judging, Wish, default_env, default_sto
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
+MIRROR_TABLES = "paddle_bootstrap.mirror_tables"  # where a run keeps the user's [[mirror]] tables
 
 
 def _rate(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
@@ -33,7 +34,9 @@ def _rate(_ctx: click.Context, _param: click.Parameter, value: str | None) -> fl
 
 
 def _load_settings(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
-    settings = config.load(config.files(value, os.environ, Path.cwd()))
+    files = config.files(value, os.environ, Path.cwd())
+    settings = config.load(files)
+    ctx.meta[MIRROR_TABLES] = config.mirror_tables(files)
     ctx.default_map = {key.replace("-", "_"): item for key, item in settings.items()}
 
 
@@ -157,6 +160,13 @@ def _open_log(path: Path | None) -> Any:
         raise click.UsageError(f"cannot write the log file {path}: {error.strerror}") from error
 
 
+def mirror_tables() -> tuple[dict[str, Any], ...]:
+    """The user's ``[[mirror]]`` tables, as the settings files of this run say."""
+    context = click.get_current_context(silent=True)
+    found: tuple[dict[str, Any], ...] = context.meta.get(MIRROR_TABLES, ()) if context else ()
+    return found
+
+
 def wish(params: Mapping[str, Any]) -> Wish:
     """What the user asked for, as one value for the stages."""
     environ = dict(os.environ)
@@ -168,6 +178,7 @@ def wish(params: Mapping[str, Any]) -> Wish:
         store=(params.get("store") or default_store(environ)).absolute(),
         device=params.get("device"),
         mirrors=tuple(params.get("mirror") or ()),
+        mirror_tables=mirror_tables(),
         cuda_runtime=params.get("cuda_runtime") or "auto",
         in_place=bool(params.get("in_place")),
         terms=Terms(params.get("connections"), params.get("limit_rate"), tuple(params.get("trusted_host") or ())),

@@ -88,9 +88,16 @@ class Connection:
         if self.mirror.kind == "files":
             base = self.mirror.url.rstrip("/")
             return Link(f"{base}/{quote(wheel.name)}/{quote(wheel.filename)}")
-        links = self._page(wheel).get(wheel.filename, ())
+        page = self._page(wheel)
+        links = page.get(wheel.filename, ())
         if not links:
-            raise MirrorFailure("missing", "it does not list the file")
+            version = f"{wheel.filename.split('-')[0]}-{wheel.version}".lower()
+            older = (
+                ""
+                if any(name.lower().startswith(version) for name in page)
+                else f", nor any of version {wheel.version}"
+            )
+            raise MirrorFailure("missing", f"it does not list the file{older}")
         right = sorted(
             (link for link in links if link.sha256 in (None, wheel.sha256)), key=lambda link: link.sha256 is None
         )

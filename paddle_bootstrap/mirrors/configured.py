@@ -3,64 +3,51 @@
 from __future__ import annotations
 
 import difflib
-import sys
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.errors import UsageError
-from paddle_bootstrap.mirrors import official, pip_settings, uv_settings
+from paddle_bootstrap.mirrors import pip_settings, ranking, uv_settings
 from paddle_bootstrap.mirrors.model import Kind, Mirror, identity, mirror_at
+from paddle_bootstrap.mirrors.rows import Table, rows
 from paddle_bootstrap.mirrors.user_settings import Entry, UserSettings, local_address
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-TABLE = Path(__file__).with_name("mirrors.toml")
-OFFICIAL = "official"
+_HOST = re.compile(r"(?!\.)[\w-]*(?:\.[\w-]+)+(?::\d+)?(?:/|$)|[\w.-]+:\d+(?:/|$)")  # what looks like one
 
 
 def configured(
-    wanted: Sequence[str], environ: Mapping[str, str], *, cwd: Path, etc: Path = Path("/etc")
+    wanted: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    cwd: Path,
+    etc: Path = Path("/etc"),
+    tables: Sequence[Table] = (),
 ) -> tuple[Mirror, ...]:
-    """The mirrors in ``wanted`` alone; if empty: those of the user's pip and uv, the official index, the file's rows.
+    """The mirrors in ``wanted`` alone; if empty: those of the user's pip and uv, then the rows that hold wheels.
 
-    The user's certificate and proxy count for every mirror. Where the user's settings forbid indexes, public ones are
-    left out too. Raises UsageError for a name nobody knows.
+    ``tables`` are the user's ``[[mirror]]``. Rows of the same priority come in the order of a fresh ranking. The user's
+    certificate and proxy count for every mirror that has none of its own. Where the user's settings forbid indexes, public
+    ones are left out too. Raises UsageError for a name nobody knows.
     """
     pip, uv = pip_settings.read(environ, cwd, etc), uv_settings.read(environ, cwd, etc)
+    for settings in (pip, uv):
+        if settings.unchecked:
+            progress.warn(f"{settings.unchecked} is ignored: certificates are always checked; name yours with cert")
     if wanted:
-        found = [_named(item, cwd) for item in wanted]
+        found = [_of_wheels(named(item, cwd, tables)) for item in wanted]
     else:
         found = [*_of_user(pip), *_of_user(uv)]
         if pip.no_index or uv.no_index:
             progress.note("no-index is set for pip or uv: only their find-links are asked; --mirror NAME asks others")
         else:
-            found += shipped()
+            found += ranking.ordered([mirror for mirror in rows(tables) if mirror.holds != "python"], environ)
     return tuple(_with_transport(mirror, pip) for mirror in _distinct(found))
 
 
-def shipped() -> tuple[Mirror, ...]:
-    """The rows of mirrors.toml. The official index is left out, with a warning, when its address cannot be learned."""
-    mirrors = (_from_row(row) for row in tomllib.loads(TABLE.read_text(encoding="utf-8"))["mirror"])
-    return tuple(mirror for mirror in mirrors if mirror is not None)
-
-
-def _from_row(row: Mapping[str, Any]) -> Mirror | None:
-    url = official.address() if row["url"] == OFFICIAL else row["url"]
-    kind: Kind = "files" if row["kind"] == "files" else "simple"
-    if not url:
-        return None
-    return mirror_at(
-        url, name=row["name"], kind=kind, note=row["note"], source=row["source"], connections=row["connections"]
-    )
-
-
-def _named(wanted: str, cwd: Path) -> Mirror:
+def named(wanted: str, cwd: Path, tables: Sequence[Table] = ()) -> Mirror:
     """A row's name, an address, or a local folder. An address that ends in .html lists files; others are indexes."""
     if "://" in wanted or wanted.startswith("file:"):
         if not wanted.startswith(("https://", "http://", "file:")):
@@ -68,17 +55,38 @@ def _named(wanted: str, cwd: Path) -> Mirror:
                 f"--mirror: unknown kind of address: {wanted.partition(':')[0]}:", hint="use https, http or file"
             )
         kind: Kind = "find-links" if wanted.endswith((".html", ".htm")) else "simple"
-        return mirror_at(wanted, kind=kind, note="--mirror", source="--mirror")
+        return mirror_at(wanted, kind=kind, note="named", source="as named")
+    _require_scheme(wanted, cwd)
     if "/" in wanted or wanted.startswith("."):
-        return mirror_at(local_address(wanted, cwd), note="--mirror", source="--mirror")
-    rows = {mirror.name: mirror for mirror in shipped()}
-    if wanted.lower() in rows:
-        return rows[wanted.lower()]
-    near = difflib.get_close_matches(wanted.lower(), rows, n=3, cutoff=0.4)
-    known = f"known mirrors: {', '.join(rows)}; or give an address: https://HOST/simple"
+        return mirror_at(local_address(wanted, cwd), note="named", source="as named")
+    known_rows = {mirror.name.lower(): mirror for mirror in rows(tables)}
+    if wanted.lower() in known_rows:
+        return known_rows[wanted.lower()]
+    near = difflib.get_close_matches(wanted.lower(), known_rows, n=3, cutoff=0.4)
+    known = f"known mirrors: {', '.join(known_rows)}; or give an address: https://HOST/simple"
     raise UsageError(
         f"unknown mirror: {wanted!r}", hint=f"did you mean {' or '.join(near)}? {known}" if near else known
     )
+
+
+def _require_scheme(wanted: str, cwd: Path) -> None:
+    """Raises UsageError for an address that lacks its https://: what it may hold before an @ is not repeated."""
+    user, at, place = wanted.rpartition("@")
+    if not at and (not _HOST.match(wanted) or (cwd / wanted).exists()):
+        return
+    shown = f"{'***@' if user else ''}{place}"
+    raise UsageError(
+        f"not a mirror's name, nor an address: {shown}", hint=f"an address begins with https://: https://{shown}"
+    )
+
+
+def _of_wheels(mirror: Mirror) -> Mirror:
+    if mirror.holds == "python":
+        raise UsageError(
+            f"--mirror {mirror.name}: it holds interpreters, no wheels",
+            hint=f"for uv's interpreters: paddle-bootstrap mirror use {mirror.name}",
+        )
+    return mirror
 
 
 def _of_user(settings: UserSettings) -> list[Mirror]:
@@ -104,7 +112,7 @@ def _distinct(mirrors: Sequence[Mirror]) -> list[Mirror]:
         if key not in first:
             first[key] = mirror
         elif mirror.source != first[key].source:
-            first[key] = replace(first[key], name=mirror.name, connections=mirror.connections)
+            first[key] = replace(first[key], name=mirror.name, connections=mirror.connections, holds=mirror.holds)
     return list(first.values())
 
 
@@ -116,4 +124,5 @@ def _with_transport(mirror: Mirror, pip: UserSettings) -> Mirror:
     except UsageError as error:
         progress.warn(f"pip's proxy: {error}; it is not used")
         through = mirror_at(mirror.url, certificate=pip.certificate)
-    return replace(mirror, certificate=through.certificate, proxy=through.proxy, _proxy_login=through.proxy_login)
+    certificate = mirror.certificate or through.certificate
+    return replace(mirror, certificate=certificate, proxy=through.proxy, _proxy_login=through.proxy_login)

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.errors import UsageError
@@ -39,6 +39,18 @@ class Login:
     def complete(self) -> bool:
         """False: only a user name is known."""
         return self._password is not None
+
+    def in_front_of(self, url: str) -> str:
+        """``url`` with these credentials in it, quoted: for a tool's own settings file alone."""
+        scheme, separator, rest = url.partition("://")
+        password = "" if self._password is None else f":{quote(self._password, safe='')}"
+        return f"{scheme}{separator}{quote(self.user, safe='')}{password}@{rest}"
+
+    def hidden(self, text: str) -> str:
+        """``text``, such as what another program said, without the password in any of its spellings."""
+        for spelling in {self._password, quote(self._password or "", safe=""), quote(self._password or "")}:
+            text = text.replace(spelling, "***") if spelling else text
+        return text
 
     def header(self) -> str:
         """The value of an ``Authorization`` or ``Proxy-Authorization`` header."""

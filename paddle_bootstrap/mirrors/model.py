@@ -10,11 +10,18 @@ from paddle_bootstrap.mirrors.credentials import Login, split
 from paddle_bootstrap.mirrors.redact import redact
 
 BUILD = "{build}"  # in an address: the place of the build's folder, since one file name stands in every such folder
+CONNECTIONS = 16  # what a mirror that is not known to be public may be asked for at once
 
 Kind = Literal[
     "simple",  # PEP 503 or 691: one page per project below the address
     "find-links",  # one page, or one local folder, that lists files of all projects
     "files",  # no page at all: ADDRESS/PROJECT/FILE
+]
+
+Holds = Literal[
+    "pypi",  # every package: it can stand as the index of pip and uv
+    "paddle",  # Paddle's own wheels alone
+    "python",  # uv's interpreters; no wheels, so it is never asked for one
 ]
 
 
@@ -27,9 +34,11 @@ class Mirror:
     kind: Kind = "simple"
     note: str = ""
     source: str = ""  # where the address is from
+    holds: Holds = "pypi"
+    connections: int = CONNECTIONS  # at once, at most
+    priority: int = 0  # lower ones are asked first, whatever was measured
     certificate: str | None = None  # file or folder of certificates that replaces the default ones
     proxy: str | None = None
-    connections: int = 16  # at once, at most
     _login: Login | None = field(default=None, repr=False)
     _proxy_login: Login | None = field(default=None, repr=False)
 
@@ -68,13 +77,26 @@ def mirror_at(
     source: str = "",
     certificate: str | None = None,
     proxy: str | None = None,
-    connections: int = 16,
+    holds: Holds = "pypi",
+    connections: int = CONNECTIONS,
+    priority: int = 0,
 ) -> Mirror:
     """The mirror at ``url``, its credentials where nobody sees them. Raises UsageError for a bad address."""
     bare, login = split(url.strip())
     bare_proxy, proxy_login = split(proxy if "://" in proxy else f"http://{proxy}") if proxy else (None, None)
     return Mirror(
-        name or _short(bare), bare, kind, note, source, certificate, bare_proxy, connections, login, proxy_login
+        name=name or _short(bare),
+        url=bare,
+        kind=kind,
+        note=note,
+        source=source,
+        holds=holds,
+        connections=connections,
+        priority=priority,
+        certificate=certificate,
+        proxy=bare_proxy,
+        _login=login,
+        _proxy_login=proxy_login,
     )
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import configparser
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from paddle_bootstrap import progress
-from paddle_bootstrap.mirrors.user_settings import Entry, UserSettings, is_true, local_address
+from paddle_bootstrap.mirrors.redact import redact
+from paddle_bootstrap.mirrors.user_settings import Entry, Level, UserSettings, is_true, local_address
 
 _SECTIONS = ("global", "install")
-_NAME = "pip.conf"
+NAME = "pip.conf"
+TELLING = ("index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "cert", "proxy")
 
 
 def read(environ: Mapping[str, str], cwd: Path, etc: Path) -> UserSettings:
@@ -28,15 +30,39 @@ def read(environ: Mapping[str, str], cwd: Path, etc: Path) -> UserSettings:
         *_entries(values, "find-links", "find-links", cwd),
     ]
     no_index = is_true(_value(values, "no-index"))
-    if _value(values, "trusted-host"):
-        origin = values["trusted-host"][1]
-        progress.warn(f"trusted-host in {origin} is ignored: certificates are always checked; name yours with cert")
+    default = (
+        next((entry for entry in entries if entry.kind == "simple"), None) if _value(values, "index-url") else None
+    )
     return UserSettings(
         entries=tuple(entry for entry in entries if not (no_index and entry.kind == "simple")),
+        default=None if no_index else default,
         certificate=_value(values, "cert") or None,
         proxy=_value(values, "proxy") or None,
+        unchecked=f"trusted-host in {values['trusted-host'][1]}" if _value(values, "trusted-host") else "",
         no_index=no_index,
     )
+
+
+def levels(environ: Mapping[str, str], cwd: Path, etc: Path) -> tuple[Level, ...]:
+    """Every place that pip looks at, weakest first, and what it says of where to fetch from."""
+    found = []
+    for name, path in _candidates(environ, cwd, etc):
+        exists = path.is_file()
+        says = [(f"{key} in [{section}]", value) for section, key, value in (_read(path) if exists else ())]
+        found.append(Level(name, str(path), _telling(says), exists))
+    for variable, value in sorted(environ.items()):
+        key = _key_of(variable)
+        if key in TELLING and value:
+            found.append(Level("environment", variable, _telling([(key, value)])))
+    return tuple(found)
+
+
+def _telling(says: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((key, redact(" ".join(value.split()))) for key, value in says if key.split()[0] in TELLING)
+
+
+def _key_of(variable: str) -> str:
+    return variable[4:].lower().replace("_", "-") if variable.startswith("PIP_") else ""
 
 
 def _value(values: Mapping[str, tuple[str, str]], key: str) -> str:
@@ -55,35 +81,48 @@ def _values(environ: Mapping[str, str], cwd: Path, etc: Path) -> dict[str, tuple
     for path in _files(environ, cwd, etc):
         for section, key, value in _read(path):
             if value:
-                by_section[section][key] = (value, str(path))
+                origin = str(path) if section == "global" else f"[{section}] of {path}"
+                by_section[section][key] = (value, origin)
     merged: dict[str, tuple[str, str]] = {}
     for section in _SECTIONS:
         merged.update(by_section[section])
     for name, value in environ.items():
         if name.startswith("PIP_") and value and name != "PIP_CONFIG_FILE":
-            merged[name[4:].lower().replace("_", "-")] = (value, name)
+            merged[_key_of(name)] = (value, name)
     return merged
 
 
 def _files(environ: Mapping[str, str], cwd: Path, etc: Path) -> list[Path]:
     """Settings files that exist, weakest first."""
+    return [path for _, path in _candidates(environ, cwd, etc) if path.is_file()]
+
+
+def _candidates(environ: Mapping[str, str], cwd: Path, etc: Path) -> list[tuple[str, Path]]:
+    """(level, file), weakest first, whether it exists or not."""
     explicit = environ.get("PIP_CONFIG_FILE")
     if explicit == os.devnull:
         return []
-    home = Path(environ.get("HOME") or "/")
     wide = (environ.get("XDG_CONFIG_DIRS") or str(etc / "xdg")).split(":")
-    candidates = [Path(folder) / "pip" / _NAME for folder in wide if folder] + [etc / _NAME]
+    found = [("system", Path(folder) / "pip" / NAME) for folder in wide if folder] + [("system", etc / NAME)]
     named = cwd / explicit if explicit else None
     if named is None or not named.exists():
-        config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-        candidates += [home / ".pip" / _NAME, config / "pip" / _NAME]
-    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
-        if environ.get(variable):
-            candidates.append(Path(environ[variable]) / _NAME)
-            break
+        found += [("user", Path(environ.get("HOME") or "/") / ".pip" / NAME), ("user", user_file(environ))]
+    if site := site_file(environ):
+        found.append(("site", site))
     if named is not None:
-        candidates.append(named)
-    return [path for path in candidates if path.is_file()]
+        found.append(("PIP_CONFIG_FILE", named))
+    return found
+
+
+def user_file(environ: Mapping[str, str]) -> Path:
+    """Where ``pip config --user`` writes."""
+    return Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or "/") / ".config") / "pip" / NAME
+
+
+def site_file(environ: Mapping[str, str]) -> Path | None:
+    """The active environment's, where ``pip config --site`` writes."""
+    active = next((environ[name] for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if environ.get(name)), None)
+    return Path(active) / NAME if active else None
 
 
 def _read(path: Path) -> Iterator[tuple[str, str, str]]:

@@ -25,9 +25,21 @@ class UserSettings:
     """The settings of one tool."""
 
     entries: tuple[Entry, ...] = ()
+    default: Entry | None = None  # the index that the tool asks when nothing else is said; None: its built-in one
     certificate: str | None = None
     proxy: str | None = field(default=None, repr=False)
+    unchecked: str = ""  # where it says that a certificate need not be checked
     no_index: bool = False  # the user wants no index asked at all
+
+
+@dataclass(frozen=True)
+class Level:
+    """One place that a tool takes settings from. ``says`` is fit for anybody's eyes."""
+
+    name: str  # "user"
+    place: str  # a file, or a variable
+    says: tuple[tuple[str, str], ...]  # (key, value)
+    exists: bool = True
 
 
 def is_true(text: str) -> bool:

@@ -14,7 +14,8 @@ from typing import Any
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.mirrors.credentials import Login
-from paddle_bootstrap.mirrors.user_settings import Entry, UserSettings, is_true, local_address
+from paddle_bootstrap.mirrors.redact import redact
+from paddle_bootstrap.mirrors.user_settings import Entry, Level, UserSettings, is_true, local_address
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,6 +23,20 @@ else:
     import tomli as tomllib
 
 Table = Mapping[str, Any]
+NAME = "uv.toml"
+PYTHON, PYTHON_VARIABLE = "python-install-mirror", "UV_PYTHON_INSTALL_MIRROR"
+TELLING = ("index", "index-url", "extra-index-url", "find-links", "no-index", "allow-insecure-host", PYTHON)
+TELLING_VARIABLES = (
+    "UV_INDEX_URL",
+    "UV_DEFAULT_INDEX",
+    "UV_EXTRA_INDEX_URL",
+    "UV_INDEX",
+    "UV_FIND_LINKS",
+    "UV_NO_INDEX",
+    "UV_INSECURE_HOST",
+    "SSL_CERT_FILE",
+    PYTHON_VARIABLE,
+)
 _NAMED = re.compile(r"([A-Za-z0-9._-]+)=(?=\w+:|[./])(.*)")
 
 
@@ -30,16 +45,62 @@ def read(environ: Mapping[str, str], cwd: Path, etc: Path) -> UserSettings:
     tables = [(path, table) for path in _files(environ, cwd, etc) for table in _tables(path)]
     no_index = is_true(environ.get("UV_NO_INDEX", "")) or any(table.get("no-index") is True for _, table in tables)
     insecure = [str(path) for path, table in tables if table.get("allow-insecure-host")]
-    for origin in [*insecure, *(["UV_INSECURE_HOST"] if environ.get("UV_INSECURE_HOST") else [])]:
-        progress.warn(f"allow-insecure-host in {origin} is ignored: certificates are always checked")
+    insecure += ["UV_INSECURE_HOST"] if environ.get("UV_INSECURE_HOST") else []
     found = [*_from_variables(environ, cwd), *(entry for path, table in tables for entry in _from_table(path, table))]
     # --index before --default-index, as uv itself ranks them; a later default index is replaced by an earlier one
     defaults = [entry for entry, default in found if default][:1]
     others = [entry for entry, default in found if not default]
     ordered = [_with_login(entry, environ) for entry in [*others, *defaults]]
     return UserSettings(
-        entries=tuple(entry for entry in ordered if not (no_index and entry.kind == "simple")), no_index=no_index
+        entries=tuple(entry for entry in ordered if not (no_index and entry.kind == "simple")),
+        default=None if no_index or not defaults else ordered[-1],
+        unchecked=f"allow-insecure-host in {' and '.join(insecure)}" if insecure else "",
+        no_index=no_index,
     )
+
+
+def levels(environ: Mapping[str, str], cwd: Path, etc: Path) -> tuple[Level, ...]:
+    """Every place that uv looks at, weakest first, and what it says of where to fetch from. None of them is pip's."""
+    candidates = [("system", system_file(environ, etc)), ("user", user_file(environ))]
+    project = _project_file(cwd)
+    if environ.get("UV_CONFIG_FILE"):
+        candidates = [("UV_CONFIG_FILE", cwd / environ["UV_CONFIG_FILE"])]
+    elif project:
+        candidates.append(("project", project))
+    if is_true(environ.get("UV_NO_CONFIG", "")):
+        candidates = []
+    found = [Level(name, str(path), _telling(path), path.is_file()) for name, path in candidates]
+    variables = [name for name in TELLING_VARIABLES if environ.get(name)]
+    return (*found, *(Level("environment", name, ((name, redact(environ[name])),)) for name in variables))
+
+
+def _telling(path: Path) -> tuple[tuple[str, str], ...]:
+    if not path.is_file():
+        return ()
+    said = [
+        (key, redact(" ".join(_words(value) for value in _items(table, key, object) if value is not None)))
+        for table in _tables(path)
+        for key in TELLING
+    ]
+    return tuple((key, words) for key, words in said if words)
+
+
+def _words(value: Any) -> str:
+    if not isinstance(value, dict):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    marks = [mark for mark in ("default", "explicit") if value.get(mark) is True]
+    return " ".join([str(value.get("url")), *(f"({mark})" for mark in marks)])
+
+
+def python_mirror(environ: Mapping[str, str], cwd: Path, etc: Path) -> tuple[str, str] | None:
+    """Where uv takes interpreters from, and which file or variable says so."""
+    if environ.get(PYTHON_VARIABLE):
+        return environ[PYTHON_VARIABLE], PYTHON_VARIABLE
+    for path in _files(environ, cwd, etc):
+        for table in _tables(path):
+            if isinstance(table.get(PYTHON), str):
+                return table[PYTHON], f"{PYTHON} in {path}"
+    return None
 
 
 def _from_variables(environ: Mapping[str, str], cwd: Path) -> Iterator[tuple[Entry, bool]]:
@@ -96,19 +157,28 @@ def _files(environ: Mapping[str, str], cwd: Path, etc: Path) -> list[Path]:
         return []
     if environ.get("UV_CONFIG_FILE"):
         return [cwd / environ["UV_CONFIG_FILE"]]
-    folders = (cwd, *cwd.parents)
-    project = next((path for folder in folders for path in _project_files(folder)), None)
-    config = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or "/") / ".config")
+    candidates = (_project_file(cwd), user_file(environ), system_file(environ, etc))
+    return [path for path in candidates if path is not None and path.is_file()]
+
+
+def user_file(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or "/") / ".config") / "uv" / NAME
+
+
+def system_file(environ: Mapping[str, str], etc: Path) -> Path:
+    """uv reads only the first that exists; where none does, the last is the one to make."""
     wide = [Path(folder) for folder in (environ.get("XDG_CONFIG_DIRS") or str(etc / "xdg")).split(":") if folder]
-    candidates = (folder / "uv" / "uv.toml" for folder in [*wide, etc])
-    system = next((path for path in candidates if path.is_file()), None)
-    user = config / "uv" / "uv.toml"
-    return [path for path in (project, user if user.is_file() else None, system) if path is not None]
+    candidates = [folder / "uv" / NAME for folder in [*wide, etc]]
+    return next((path for path in candidates if path.is_file()), candidates[-1])
+
+
+def _project_file(cwd: Path) -> Path | None:
+    return next((path for folder in (cwd, *cwd.parents) for path in _project_files(folder)), None)
 
 
 def _project_files(folder: Path) -> Iterator[Path]:
-    if (folder / "uv.toml").is_file():
-        yield folder / "uv.toml"
+    if (folder / NAME).is_file():
+        yield folder / NAME
     project = folder / "pyproject.toml"
     if project.is_file() and b"[tool.uv" in project.read_bytes():
         yield project

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from paddle_bootstrap.fetch.patience import Terms
 from paddle_bootstrap.lock.model import Device
@@ -27,6 +27,7 @@ class Wish:
     paddle: str | None = None
     lock: str | None = None
     mirrors: tuple[str, ...] = ()
+    mirror_tables: tuple[Mapping[str, Any], ...] = ()  # the user's [[mirror]]
     cuda_runtime: Literal["auto", "wheels", "system"] = "auto"
     in_place: bool = False
     terms: Terms = field(default_factory=Terms)

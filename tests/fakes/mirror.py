@@ -167,6 +167,9 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Tests read ``requests`` instead."""
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
         mirror = self.server.mirror
         path = self.path
@@ -291,7 +294,9 @@ class _Handler(BaseHTTPRequestHandler):
             end = len(data)
         return self._send(status, memoryview(data)[start:end], headers, fault)
 
-    def _send(self, status: int, body: bytes | memoryview, headers: Mapping[str, str] = {}, fault: Fault | None = None) -> None:
+    def _send(
+        self, status: int, body: bytes | memoryview, headers: Mapping[str, str] = {}, fault: Fault | None = None
+    ) -> None:
         if fault and self.server.mirror.delay:
             self.server.closing.wait(self.server.mirror.delay)
         self.send_response(status)
@@ -303,6 +308,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        if self.command == "HEAD":
+            return
         part = body if fault is None or fault.cut_after is None else body[: fault.cut_after]
         if fault and fault.stall_after is not None and fault.silent:
             for start in range(0, fault.stall_after, 1 << 16):
@@ -327,7 +334,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(part)
         if len(part) < len(body):
             self.close_connection = True
-
 
     def _slowly(self, part: bytes | memoryview, rate: float) -> None:
         step = max(1, min(1 << 16, int(rate / 50)))

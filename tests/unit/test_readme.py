@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 from paddle_bootstrap.cli import VERBS, main
 from paddle_bootstrap.lock import pylock
-from paddle_bootstrap.mirrors.configured import shipped
+from paddle_bootstrap.mirrors.rows import rows
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = ("README.md", "README.zh-CN.md")
@@ -22,6 +23,7 @@ def text(name: str) -> str:
 
 def flags() -> set[str]:
     commands = [main, *(main.get_command(None, verb) for verb in VERBS)]  # type: ignore[arg-type]
+    commands += [each for command in commands if isinstance(command, click.Group) for each in command.commands.values()]
     return {flag for command in commands if command for option in command.params for flag in option.opts}
 
 
@@ -56,7 +58,7 @@ def test_the_table_of_locks_is_true(name: str) -> None:
 
 @pytest.mark.parametrize("name", READMES)
 def test_mirrors_are_named(name: str) -> None:
-    assert all(mirror.name in text(name) for mirror in shipped() if mirror.name != "official")
+    assert all(mirror.name in text(name) for mirror in rows() if mirror.name not in ("official", "nju-python"))
 
 
 def test_both_tell_the_same_exit_codes() -> None:

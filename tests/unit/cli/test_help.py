@@ -45,14 +45,19 @@ def test_a_verb_has_a_file_and_the_same_short_help(name: str, command: Command) 
     said = command(name, "--help")
     assert (said.code, said.err) == (0, "")
     assert said.out.startswith(f"Usage: paddle-bootstrap {name} [OPTIONS]")
-    for flag in ("--config FILE", "-v, --verbose", "--log-file FILE"):
-        assert flag in said.out
+    inner = [(name, each) for each in verb.commands] if isinstance(verb, click.Group) else [(name,)]
+    for words in inner:
+        told = command(*words, "--help").out
+        assert all(flag in told for flag in ("--config FILE", "-v, --verbose", "--log-file FILE")), words
 
 
 def test_every_flag_has_help() -> None:
     for name in VERBS:
-        for option in importlib.import_module(f"paddle_bootstrap.cli.{name}").command.params:
-            assert isinstance(option, click.Argument) or option.help, (name, option.name)
+        verb = importlib.import_module(f"paddle_bootstrap.cli.{name}").command
+        for each in verb.commands.values() if isinstance(verb, click.Group) else [verb]:
+            assert each.short_help or each.help, (name, each.name)
+            for option in each.params:
+                assert isinstance(option, click.Argument) or option.help, (name, option.name)
 
 
 def test_help_imports_no_verb() -> None:

@@ -16,7 +16,7 @@ from tests.unit.cli.conftest import Command
     ("words", "says"),
     [
         (["verfy"], "no such verb: 'verfy'; did you mean verify?"),
-        (["frobnicate"], "no such verb: 'frobnicate'; it is one of plan, fetch, install, verify, report, up"),
+        (["frobnicate"], "no such verb: 'frobnicate'; it is one of plan, fetch, install, verify, report, mirror, up"),
         (["verify", "--lvel", "deep"], "'--level'"),
         (["--verbos"], "--version"),
         (["verify", "--level", "dep"], "'dep' is not one of 'quick', 'standard', 'deep'"),

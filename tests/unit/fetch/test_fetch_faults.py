@@ -139,7 +139,7 @@ def test_a_mirror_that_refuses_twice_is_not_asked_a_third_time(bring: Bring) -> 
 def test_stale_page(bring: Bring) -> None:
     with FakeMirror({NAME: DATA, "demo-0.9-py3-none-any.whl": b"x"}, hidden={NAME}) as stale, good() as fine:
         fetched = bring(WHEEL, stale.url, fine.url)
-    assert fetched.transfers[0].error == "it does not list the file"
+    assert fetched.transfers[0].error == "it does not list the file, nor any of version 1.0"
     assert fetched.transfers[0].outcome == "missing"
 
 

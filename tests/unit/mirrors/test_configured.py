@@ -9,8 +9,9 @@ import pytest
 from paddle_bootstrap import progress
 from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.mirrors import official
-from paddle_bootstrap.mirrors.configured import configured, shipped
+from paddle_bootstrap.mirrors.configured import configured
 from paddle_bootstrap.mirrors.model import Mirror, identity, mirror_at
+from paddle_bootstrap.mirrors.rows import rows
 
 ROWS = ["official", "paddle", "paddle-cdn", "paddle-bj", "tuna", "ustc", "aliyun", "bfsu", "tencent", "huawei"]
 
@@ -74,22 +75,23 @@ def test_the_official_index_is_what_uv_says() -> None:
 
 
 def test_no_shipped_row_needs_trust_or_lacks_a_source() -> None:
-    assert [mirror.name for mirror in shipped()] == ROWS
-    for mirror in shipped():
+    assert [mirror.name for mirror in rows()] == [*ROWS, "nju-python"]
+    for mirror in rows():
         assert mirror.url.startswith("https://")
+        assert mirror.connections == (6 if mirror.holds != "python" else 16)
         assert mirror.note
         assert mirror.source
         assert mirror.login is None
 
 
 def test_the_paddle_rows_have_a_place_for_the_build() -> None:
-    rows = {mirror.name: mirror for mirror in shipped()}
-    assert [name for name, mirror in rows.items() if mirror.folder_per_build] == ["paddle", "paddle-cdn", "paddle-bj"]
-    fitted = rows["paddle"].for_build("cu126")
+    found = {mirror.name: mirror for mirror in rows()}
+    assert [name for name, mirror in found.items() if mirror.folder_per_build] == ["paddle", "paddle-cdn", "paddle-bj"]
+    fitted = found["paddle"].for_build("cu126")
     assert fitted is not None
     assert fitted.url.endswith("/packages/stable/cu126/")
-    assert rows["paddle"].for_build(None) is None
-    assert rows["tuna"].for_build(None) == rows["tuna"]
+    assert found["paddle"].for_build(None) is None
+    assert found["tuna"].for_build(None) == found["tuna"]
 
 
 def test_a_host_without_settings(host: Host) -> None:
@@ -121,6 +123,26 @@ def test_addresses(host: Host, wanted: str, url: str, kind: str) -> None:
 def test_a_path(host: Host) -> None:
     [mirror] = host.mirrors("./wheels")
     assert mirror.url == (host.cwd / "wheels").as_uri()
+
+
+@pytest.mark.parametrize(
+    "wanted", ["me:secret@corp", "me:secret@corp/simple", "corp.example", "10.0.0.1/simple", "corp:8080/s"]
+)
+def test_an_address_without_its_scheme(host: Host, wanted: str) -> None:
+    with pytest.raises(UsageError, match="not a mirror's name, nor an address") as caught:
+        host.mirrors(wanted)
+    assert "https://" in caught.value.hint
+    assert "secret" not in str(caught.value) + caught.value.hint
+
+
+@pytest.mark.parametrize("wanted", ["a/wheels", "../wheels.d/x", "./wheels.d", "/srv/x.y/z", ".", "found.d"])
+def test_folders_are_no_addresses(host: Host, wanted: str) -> None:
+    (host.cwd / "found.d").mkdir()
+    if wanted == "found.d":
+        with pytest.raises(UsageError, match="unknown mirror"):
+            host.mirrors(wanted)
+    else:
+        assert host.mirrors(wanted)[0].url.startswith("file:")
 
 
 def test_an_unknown_name(host: Host) -> None:

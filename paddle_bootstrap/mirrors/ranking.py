@@ -1,0 +1,67 @@
+"""What a measurement of the mirrors found, remembered for a day as the order in which to ask them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from paddle_bootstrap import progress
+from paddle_bootstrap.mirrors.files import replace_file
+from paddle_bootstrap.mirrors.model import Mirror, identity
+from paddle_bootstrap.mirrors.redact import redact
+
+FRESH = 86400.0  # seconds
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One mirror and the wanted file. ``reason`` says why it is out; then there is no speed."""
+
+    mirror: Mirror
+    speed: float | None = None  # bytes per second, from asking for the range to its last byte
+    first_byte: float | None = None  # seconds
+    received: int = 0  # bytes
+    reason: str = ""
+
+
+def remember(found: Sequence[Measured], environ: Mapping[str, str], *, now: float | None = None) -> None:
+    """Keep the order of ``found``, best first. Where nothing can be written, a warning: the next fetch works without."""
+    rows = [{"mirror": _key(measured.mirror), "serves": measured.speed is not None} for measured in found]
+    text = json.dumps({"schema": SCHEMA, "measured": now or time.time(), "mirrors": rows}, indent=1)
+    path = _path(environ)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, text.encode(), 0o600)
+    except OSError as error:
+        progress.warn(f"the order of the mirrors is not remembered: {path}: {error.strerror}")
+
+
+def ordered(mirrors: Sequence[Mirror], environ: Mapping[str, str]) -> list[Mirror]:
+    """``mirrors`` by priority, and of the same priority by a fresh ranking: who serves, then unknown ones, then the rest."""
+    places = _places(environ)
+    return sorted(mirrors, key=lambda mirror: (mirror.priority, *places.get(_key(mirror), (1, 0))))
+
+
+def _places(environ: Mapping[str, str]) -> dict[str, tuple[int, int]]:
+    """Mirror -> its place. Nothing when there is no ranking, or an old one, or one that is not ours."""
+    try:
+        data = json.loads(_path(environ).read_bytes())
+        if data["schema"] != SCHEMA or not 0 <= time.time() - data["measured"] < FRESH:
+            return {}
+        rows = enumerate(data["mirrors"])
+        return {str(row["mirror"]): (0 if row["serves"] is True else 2, place) for place, row in rows}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _key(mirror: Mirror) -> str:
+    return redact(identity(mirror.url))
+
+
+def _path(environ: Mapping[str, str]) -> Path:
+    cache = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/") / ".cache"
+    return Path(cache) / "paddle-bootstrap" / "ranking.json"

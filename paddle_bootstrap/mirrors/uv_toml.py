@@ -1,0 +1,104 @@
+"""Changes uv's settings with tomlkit: what is not changed stays as it is, comments and order included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from paddle_bootstrap.errors import ConfigError
+
+Table = MutableMapping[str, Any]
+
+
+def with_default_index(text: str, url: str) -> str:
+    """``text`` of a uv.toml with ``url`` as the index of last resort, wherever the file names one. Raises ConfigError."""
+    document = _parse(text)
+    pip = document.get("pip")
+    if isinstance(pip, MutableMapping):
+        _replace_default(pip, url)  # it outranks the top level for `uv pip`
+    if not _replace_default(document, url):
+        _add_index(document, {"url": url, "default": True})
+    return _text(document, text)
+
+
+def with_python_mirror(text: str, url: str) -> str:
+    """``text`` of a uv.toml with ``url`` as the place of interpreters. Raises ConfigError."""
+    document = _parse(text)
+    document["python-install-mirror"] = url
+    return _text(document, text)
+
+
+def with_explicit_index(text: str, name: str, url: str, packages: Sequence[str]) -> str:
+    """``text`` of a pyproject.toml in which ``packages`` come from the index ``name`` and nothing else does."""
+    document = _parse(text)
+    uv = _table(_table(document, "tool", sub=True), "uv", sub=True)
+    same = [index for index in _indexes(uv) if index.get("name") == name]
+    for index in same:
+        index["url"] = url
+        index["explicit"] = True
+    if not same:
+        _add_index(uv, {"name": name, "url": url, "explicit": True})
+    sources = _table(uv, "sources", sub=False)
+    for package in packages:
+        source = tomlkit.inline_table()
+        source.append("index", name)
+        sources[package] = source
+    return _text(document, text)
+
+
+def _replace_default(table: Table, url: str) -> bool:
+    """True: it named an index of last resort, in one form or both, and names ``url`` now."""
+    defaults = [index for index in _indexes(table) if index.get("default") is True]
+    for index in defaults:
+        index["url"] = url
+        for key in ("name", "format"):  # they were the other's
+            index.pop(key, None)
+    if "index-url" in table:
+        table["index-url"] = url
+    return bool(defaults) or "index-url" in table
+
+
+def _add_index(table: Table, row: Mapping[str, Any]) -> None:
+    if "index" not in table:
+        table["index"] = tomlkit.aot()
+    indexes = table["index"]
+    entry: Any = tomlkit.table() if isinstance(indexes, tomlkit.items.AoT) else tomlkit.inline_table()
+    for key, value in row.items():
+        entry.append(key, value)
+    indexes.append(entry)
+
+
+def _indexes(table: Table) -> list[Table]:
+    found = table.get("index", [])
+    return [index for index in found if isinstance(index, MutableMapping)] if isinstance(found, list) else []
+
+
+def _table(table: Table, key: str, *, sub: bool) -> Table:
+    if key not in table:
+        table[key] = tomlkit.table(is_super_table=sub)
+    found = table[key]
+    if not isinstance(found, MutableMapping):
+        raise ConfigError(f"{key} is no table there", hint="repair the file, then run the same command again")
+    return found
+
+
+def _parse(text: str) -> tomlkit.TOMLDocument:
+    try:
+        return tomlkit.parse(text.removeprefix("\ufeff"))
+    except TOMLKitError as error:  # its text may quote the file, which may hold a password
+        raise ConfigError(
+            f"it is not TOML ({type(error).__name__}); it is left as it is",
+            hint="repair or remove the file, then run the same command again",
+        ) from None
+
+
+def _text(document: tomlkit.TOMLDocument, before: str) -> str:
+    written = tomlkit.dumps(document)
+    if not written.endswith("\n"):
+        written += "\n"
+    if before.count("\r\n") > before.count("\n") / 2:
+        written = written.replace("\r\n", "\n").replace("\n", "\r\n")
+    return ("\ufeff" if before.startswith("\ufeff") else "") + written
