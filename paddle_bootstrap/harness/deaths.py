@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from paddle_bootstrap.toml import read
 
 
 @dataclass(frozen=True)
@@ -48,9 +44,7 @@ def _signal(number: int) -> str:
 
 
 def _rows() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
-    rows: Mapping[str, Mapping[str, Mapping[str, str]]] = tomllib.loads(
-        Path(__file__).with_name("deaths.toml").read_text(encoding="utf-8")
-    )
+    rows: Mapping[str, Mapping[str, Mapping[str, str]]] = read(Path(__file__).with_name("deaths.toml"))
     return rows
 
 

@@ -7,20 +7,14 @@ project pins to it, so it is not asked here. Rules: uv's documentation of its co
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from paddle_bootstrap import progress
+from paddle_bootstrap import progress, toml
 from paddle_bootstrap.mirrors.credentials import Login
 from paddle_bootstrap.mirrors.redact import redact
 from paddle_bootstrap.mirrors.user_settings import Entry, Level, UserSettings, is_true, local_address
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 Table = Mapping[str, Any]
 NAME = "uv.toml"
@@ -187,11 +181,11 @@ def _project_files(folder: Path) -> Iterator[Path]:
 def _tables(path: Path) -> Iterator[Table]:
     """The ``[pip]`` table, which outranks the top level for ``uv pip``, then the top level."""
     try:
-        data: Any = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        data: Any = toml.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         progress.warn(f"{path}: {error.strerror}; its settings are not used")
         return
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:  # its text may quote the file
+    except (UnicodeDecodeError, toml.TOMLDecodeError) as error:  # its text may quote the file
         progress.warn(f"{path}: not TOML in UTF-8 ({type(error).__name__}); its settings are not used")
         return
     if path.name == "pyproject.toml":

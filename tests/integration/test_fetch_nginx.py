@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from paddle_bootstrap.errors import NoMirrorServes
+from paddle_bootstrap.fetch.block_map import BLOCK, BlockMap
 from paddle_bootstrap.fetch.fetch import fetch
 from paddle_bootstrap.fetch.patience import Patience
 from paddle_bootstrap.fetch.store import Store
@@ -55,10 +56,15 @@ def test_a_whole_file(root: str, tmp_path: Path) -> None:
 def test_the_rest_of_a_file(root: str, tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.partial(WHEEL).parent.mkdir(parents=True)
-    store.partial(WHEEL).write_bytes(DATA[:5_000_001])
+    here = 38 * BLOCK
+    store.partial(WHEEL).write_bytes(DATA[:here] + bytes(len(DATA) - here))
+    blocks = BlockMap(store.map_of(WHEEL), len(DATA))
+    for block in range(38):
+        blocks.set_written(block)
+    blocks.close()
     fetched = fetch([WHEEL], build=None, mirrors=[mirror_at(f"{root}/simple")], store=store, environ={})
     [record] = fetched.transfers
-    assert (record.resumed_bytes, record.bytes) == (5_000_001, len(DATA) - 5_000_001)
+    assert (record.resumed_bytes, record.bytes) == (here, len(DATA) - here)
     assert fetched.files[NAME].read_bytes() == DATA
 
 
