@@ -58,7 +58,9 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
     "connections": _option(
         "--connections", type=click.IntRange(1, 64), metavar="N", help="To each mirror, at most. Default: its row's."
     ),
-    "limit_rate": _option("--limit-rate", callback=_rate, metavar="RATE", help="Of all together, per second: 10M, 500k."),
+    "limit_rate": _option(
+        "--limit-rate", callback=_rate, metavar="RATE", help="Of all together, per second: 10M, 500k."
+    ),
     "trusted_host": _option(
         "--trusted-host", multiple=True, metavar="HOST[:PORT]", help="Do not check its certificate; repeatable."
     ),

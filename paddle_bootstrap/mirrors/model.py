@@ -73,7 +73,9 @@ def mirror_at(
     """The mirror at ``url``, its credentials where nobody sees them. Raises UsageError for a bad address."""
     bare, login = split(url.strip())
     bare_proxy, proxy_login = split(proxy if "://" in proxy else f"http://{proxy}") if proxy else (None, None)
-    return Mirror(name or _short(bare), bare, kind, note, source, certificate, bare_proxy, connections, login, proxy_login)
+    return Mirror(
+        name or _short(bare), bare, kind, note, source, certificate, bare_proxy, connections, login, proxy_login
+    )
 
 
 def identity(url: str) -> str:

@@ -92,7 +92,7 @@ def _target(results: Results) -> str:
 
 
 def _fetched(results: Results) -> str:
-    served = [item for item in results.transfers if item["outcome"] == "served"]
+    served = [item for item in results.transfers if item["outcome"] == "fetched"]
     if not served:
         return ""
     size = human_bytes(sum(item["bytes"] for item in results.transfers))

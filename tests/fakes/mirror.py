@@ -291,7 +291,9 @@ class _Handler(BaseHTTPRequestHandler):
             end = len(data)
         return self._send(status, memoryview(data)[start:end], headers, fault)
 
-    def _send(self, status: int, body: bytes | memoryview, headers: Mapping[str, str] = {}, fault: Fault | None = None) -> None:
+    def _send(
+        self, status: int, body: bytes | memoryview, headers: Mapping[str, str] = {}, fault: Fault | None = None
+    ) -> None:
         if fault and self.server.mirror.delay:
             self.server.closing.wait(self.server.mirror.delay)
         self.send_response(status)
@@ -327,7 +329,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(part)
         if len(part) < len(body):
             self.close_connection = True
-
 
     def _slowly(self, part: bytes | memoryview, rate: float) -> None:
         step = max(1, min(1 << 16, int(rate / 50)))

@@ -174,7 +174,7 @@ def test_the_order_of_writes(store: Store, tmp_path: Path) -> None:
     for line in record.read_text().splitlines():
         thread, call = line.split(None, 1)
         unfinished = "<unfinished" in call
-        if match := re.match(r'pwrite64\(\d+<[^>]*\.part>, .*, (\d+), (\d+)(?:\)\s*=\s*(\d+)| <unf)', call):
+        if match := re.match(r"pwrite64\(\d+<[^>]*\.part>, .*, (\d+), (\d+)(?:\)\s*=\s*(\d+)| <unf)", call):
             waiting[thread] = int(match[2]) // BLOCK
             if not unfinished:
                 written.add(waiting.pop(thread))

@@ -28,7 +28,9 @@ def test_mirrors_share_a_file(bring: Bring, rates: Sequence[float]) -> None:
         took = time.monotonic() - began
     assert fetched.files[WHEEL.filename].read_bytes() == DATA
     assert [record.outcome for record in fetched.transfers] == ["fetched"] * len(rates)
-    assert all(record.bytes > len(DATA) * rate / sum(rates) / 3 for record, rate in zip(fetched.transfers, rates, strict=True))
+    assert all(
+        record.bytes > len(DATA) * rate / sum(rates) / 3 for record, rate in zip(fetched.transfers, rates, strict=True)
+    )
     assert received(fetched) <= len(DATA) * 1.05
     assert took < len(DATA) / max(rates)
 
