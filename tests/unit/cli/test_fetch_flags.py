@@ -22,7 +22,8 @@ def fetch(folder: Path, mirror: str, *flags: str, **variables: str) -> subproces
     lock = folder / "pylock.toml"
     lock.write_text(
         'lock-version = "1.0"\ncreated-by = "test"\n[[packages]]\nname = "some-demo"\nversion = "1.0"\n'
-        f'wheels = [{{ name = "{NAME}", url = "https://host.invalid/{NAME}", size = {len(DATA)}, hashes = {{ sha256 = "{WHEEL.sha256}" }} }}]\n'
+        f'wheels = [{{ name = "{NAME}", url = "https://host.invalid/{NAME}", '
+        f'size = {len(DATA)}, hashes = {{ sha256 = "{WHEEL.sha256}" }} }}]\n'
     )
     command = [sys.executable, "-m", "paddle_bootstrap", "fetch", "--lock", str(lock), "--mirror", mirror]
     command += ["--store", str(folder / "store"), "--python", sys.executable, *flags]

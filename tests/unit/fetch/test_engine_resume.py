@@ -79,13 +79,12 @@ def test_killed(bring: Bring, store: Store, share: float) -> None:
 
 def test_interrupted(bring: Bring, store: Store) -> None:
     """Ctrl-C: everything is flushed, and the process ends at once."""
-    with serving(4e6) as mirror:
-        with child(store, mirror) as process:
-            assert process.stdout is not None
-            while int(process.stdout.readline()) < 3 << 20:
-                pass
-            process.send_signal(signal.SIGINT)
-            _, told = process.communicate(timeout=3)
+    with serving(4e6) as mirror, child(store, mirror) as process:
+        assert process.stdout is not None
+        while int(process.stdout.readline()) < 3 << 20:
+            pass
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=3)
     assert "KeyboardInterrupt" in told
     states = store.map_of(WHEEL).read_bytes().partition(b"\n")[2]
     assert states.count(FLUSHED) >= 2 << 20 >> 17
