@@ -43,6 +43,7 @@ class Arriving:
         self.verified = bytearray(-(-size // PIECE_SIZE))
         self.judging: set[int] = set()  # pieces that somebody is reading
         self.doubts: dict[int, Doubt] = {}  # pieces that were wrong, and whose senders are not known for sure
+        self.liars = 0  # mirrors that have been named for it
         self.only: int | None = None  # the one lane that may deliver, while a liar is looked for
         self.suspects: list[tuple[bytes, int]] = []  # print and sender of each block, when the whole was wrong
         self.named = False  # verified: nobody reads or writes the partial file any more

@@ -97,7 +97,8 @@ def _fetched(results: Results) -> str:
         return ""
     size = human_bytes(sum(item["bytes"] for item in results.transfers))
     mirrors = ", ".join(dict.fromkeys(item["mirror"] for item in served))
-    return f"{len(served)} wheels, {size} in {human_seconds(sum(item['seconds'] for item in results.transfers))} from {mirrors}"
+    wheels = len({item["filename"] for item in served})  # several mirrors may have had a part in one
+    return f"{wheels} wheels, {size} from {mirrors}"
 
 
 def _body(page: _Page, results: Results, *, verbose: bool) -> Iterator[str]:
