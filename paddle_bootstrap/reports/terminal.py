@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
-from paddle_bootstrap.progress import human_bytes, human_seconds
+from paddle_bootstrap.progress import human_bytes
 from paddle_bootstrap.results.model import CheckResult, Outcome, Results
 
 _MARKS: Mapping[Outcome, tuple[str, str, str]] = {  # unicode, ASCII, colour

@@ -94,7 +94,10 @@ def gpu_set(folder: Path, edition: str = "one", version: str = "2.6.2") -> tuple
         "paddle/libs/libown.so.1": library("libown.so.1"),
     }
     companion = {"astor/__init__.py": f"EDITION = {edition!r}\n\n\ndef main():\n    print('astor', EDITION)\n"}
-    cudnn: dict[str, str | bytes] = {"nvidia/cudnn/lib/libcudnn.so.8": library("libcudnn.so.8"), "nvidia/cudnn/__init__.py": ""}
+    cudnn: dict[str, str | bytes] = {
+        "nvidia/cudnn/lib/libcudnn.so.8": library("libcudnn.so.8"),
+        "nvidia/cudnn/__init__.py": "",
+    }
     cublas = {f"nvidia/cublas/lib/lib{name}.so.11": library(f"lib{name}.so.11") for name in ("cublas", "cublasLt")}
     own = {"nvidia/own/lib/libown.so.1": library("libown.so.1")}
     return (
