@@ -59,9 +59,9 @@ def serving(rate: float) -> FakeMirror:
     return FakeMirror({NAME: DATA}, rate=rate)
 
 
-@pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.75])
 def test_killed(bring: Bring, store: Store, share: float) -> None:
-    with serving(1.2e7) as first, serving(1.2e7) as second:
+    with serving(4e6) as first, serving(4e6) as second:
         with child(store, first, second) as process:
             assert process.stdout is not None
             told = 0
