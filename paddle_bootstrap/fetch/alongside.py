@@ -6,13 +6,13 @@ gets its name in the store when it is complete and the whole file's sha256 holds
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from paddle_bootstrap.fetch.arriving import Arriving
 from paddle_bootstrap.fetch.block_map import BLOCK
+from paddle_bootstrap.fetch.board import Board
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.lock.model import PIECE_SIZE
 from paddle_bootstrap.unpack.crew import Crew
@@ -30,18 +30,16 @@ class _Job:
 
 
 class Alongside:
-    """The unpacking side of one fetch. ``news`` is the board's condition."""
+    """The unpacking side of one fetch."""
 
-    def __init__(self, store: Store, news: threading.Condition) -> None:
+    def __init__(self, store: Store, board: Board) -> None:
         self.store = store
-        self.news = news
-        self.crew = Crew(news)
+        self.news = board.condition
+        self.crew = Crew(self.news)
         self._jobs: dict[str, _Job] = {}
-
-    def expect(self, arriving: Arriving) -> None:
-        """Have its end fetched first. Without digests of its pieces nothing can be unpacked before all is there."""
-        if arriving.wheel.pieces and self.store.unpacked(arriving.wheel) is None:
-            arriving.first = [_blocks(arriving, max(0, arriving.size - 2 * PIECE_SIZE), arriving.size)]
+        for arriving in board.arrivings:  # without digests of its pieces nothing can be unpacked before all is there
+            if arriving.wheel.pieces and store.unpacked(arriving.wheel) is None:
+                arriving.first = [_blocks(arriving, max(0, arriving.size - 2 * PIECE_SIZE), arriving.size)]
 
     def consider(self, arriving: Arriving) -> None:
         """Begin to unpack, once the wheel's directory is there. Raises WrongBytes for a wheel that holds what it may not.

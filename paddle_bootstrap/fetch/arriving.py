@@ -44,6 +44,7 @@ class Arriving:
         self.first: list[range] = []  # blocks to be asked for before others
         self.judging: set[int] = set()  # pieces that somebody is reading
         self.doubts: dict[int, Doubt] = {}  # pieces that were wrong, and whose senders are not known for sure
+        self.liars = 0  # mirrors that have been named for it
         self.only: int | None = None  # the one lane that may deliver, while a liar is looked for
         self.suspects: list[tuple[bytes, int]] = []  # print and sender of each block, when the whole was wrong
         self.named = False  # verified: nobody reads or writes the partial file any more
@@ -149,8 +150,7 @@ class Arriving:
 
     def has_written(self, block: int, origin: int) -> int | None:
         """``block`` is there; returns the piece that it completes, if it does."""
-        with self.store.explained():
-            self.map.set_written(block)
+        self.map.set_written(block)
         self.states[block] = DONE
         self.origins[block] = origin
         self.done_bytes += self.length(block)
@@ -172,12 +172,13 @@ class Arriving:
     # what is done without the board's lock
 
     def write(self, block: int, data: memoryview) -> None:
-        """Put a block in its place. Raises NoSpace, InstallFailed. ``busy`` counts who calls."""
+        """Put a block in its place, and record that in the map. Raises NoSpace, InstallFailed. ``busy`` counts who calls."""
         offset, done = block * BLOCK, 0
         assert self._descriptor is not None
         with self.store.explained():
             while done < len(data):
                 done += os.pwrite(self._descriptor, data[done:], offset + done)
+            self.map.record_written(block)
 
     def read(self, first: int, memory: memoryview) -> memoryview:
         """The bytes from block ``first`` on that fit into ``memory``, as they are on the disk."""

@@ -16,6 +16,7 @@ def accuse(lane: Lane, arriving: Arriving, said: str) -> None:
     failure = MirrorFailure("wrong", said)
     lane.wrong_pieces[arriving.wheel.filename] += 1
     lane.lacks[arriving.wheel.filename] = failure
+    arriving.liars += 1
     if not lane.out or lane.out.kind != "wrong":
         lane.out = failure
         progress.warn(f"{arriving.wheel.filename}: {lane.source.mirror.redacted}: {said}; it is not asked again")

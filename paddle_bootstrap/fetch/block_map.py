@@ -44,9 +44,16 @@ class BlockMap:
         os.pwrite(self._descriptor, head + self.states, 0)  # at no moment is there an empty map
         os.ftruncate(self._descriptor, self._start + self.count)
 
+    def record_written(self, block: int) -> None:
+        """``block`` has been written to the partial file: for the next run. Needs no lock; ``set_written`` follows.
+
+        A flush at the same moment may put the byte back to 0, until the next flush: then the map says too little.
+        """
+        os.pwrite(self._descriptor, bytes([WRITTEN]), self._start + block)
+
     def set_written(self, block: int) -> None:
-        """``block`` has been written to the partial file."""
-        self._put(block, WRITTEN)
+        """``block`` has been written to the partial file: for this run."""
+        self.states[block] = WRITTEN
         self._turn += 1
         self._written[block] = self._turn
 

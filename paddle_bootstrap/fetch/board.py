@@ -105,11 +105,13 @@ class Board:
             doubt.by = doubt.by or line.lane
 
     def _doubted(self, line: Line, arriving: Arriving) -> Run | None:
+        """Until a liar is named one doubt is looked into at a time: its answer tells whom to ask for the others."""
         for piece, doubt in arriving.doubts.items():
             by = doubt.by
             if by and not (by.lines and by.can_serve(arriving.wheel)) and piece not in arriving.judging:
                 arriving.ask_another(piece)
-            if doubt.by in (None, line.lane) and (asked := arriving.ask_doubted(piece)):
+            waits = doubt.by is None and not arriving.liars and any(other.by for other in arriving.doubts.values())
+            if not waits and doubt.by in (None, line.lane) and (asked := arriving.ask_doubted(piece)):
                 doubt.by = line.lane
                 return Run(arriving, line, *asked, alone=True)
         return None

@@ -13,17 +13,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from queue import SimpleQueue
 
 from paddle_bootstrap import progress
-from paddle_bootstrap.errors import BootstrapError, DamagedLock
-from paddle_bootstrap.fetch import blame
+from paddle_bootstrap.errors import BootstrapError
 from paddle_bootstrap.fetch.alongside import Alongside
 from paddle_bootstrap.fetch.arriving import Arriving
 from paddle_bootstrap.fetch.block_map import BLOCK
 from paddle_bootstrap.fetch.board import Board, Run
 from paddle_bootstrap.fetch.conductor import Conductor
 from paddle_bootstrap.fetch.failure import MirrorFailure
+from paddle_bootstrap.fetch.judge import Judge
 from paddle_bootstrap.fetch.lane import Lane, Line
 from paddle_bootstrap.fetch.ledger import Ledger
 from paddle_bootstrap.fetch.patience import Patience, Terms
@@ -31,7 +30,7 @@ from paddle_bootstrap.fetch.rate import Rate
 from paddle_bootstrap.fetch.source import Body, Source, patiently
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.fetch.transfer import Brought
-from paddle_bootstrap.lock.model import PIECE_SIZE, Wheel
+from paddle_bootstrap.lock.model import Wheel
 
 FLUSH_SECONDS = 2.0
 JOIN_SECONDS = 2.0  # for threads to end
@@ -66,8 +65,9 @@ class Engine:
             store.require_space(known)
         arrivings = [Arriving(store, wheel, wheel.size or 0) for wheel in in_order(known)]
         board = Board(arrivings)
-        alongside = Alongside(store, board.condition) if unpack else None
-        work = _Work(board, ledger, store, self.patience, Rate(self.terms.limit_rate), alongside)
+        alongside = Alongside(store, board) if unpack else None
+        judge = Judge(board, lanes, store, alongside)
+        work = _Work(board, ledger, judge, self.patience, Rate(self.terms.limit_rate))
         finished = False
         try:
             work.run()
@@ -110,36 +110,24 @@ def in_order(wheels: Sequence[Wheel]) -> list[Wheel]:
 
 
 class _Work:
-    def __init__(
-        self,
-        board: Board,
-        ledger: Ledger,
-        store: Store,
-        patience: Patience,
-        rate: Rate,
-        alongside: Alongside | None,
-    ) -> None:
+    def __init__(self, board: Board, ledger: Ledger, judge: Judge, patience: Patience, rate: Rate) -> None:
         self.board = board
         self.ledger = ledger
         self.lanes = ledger.lanes
-        self.store = store
         self.patience = patience
         self.rate = rate
-        self.alongside = alongside
-        self._to_hash: SimpleQueue[Arriving | None] = SimpleQueue()
+        self.judge = judge
         self._stop = threading.Event()
         self._lines: set[threading.Thread] = set()
         self._others: list[threading.Thread] = []
 
     def run(self) -> None:
         for arriving in self.board.arrivings:
-            self._to_hash.put(arriving)  # what an earlier run left
-            if self.alongside:
-                self.alongside.expect(arriving)
+            self.judge.hash_on(arriving)  # what an earlier run left
         conductor = Conductor(
             self.board, self.ledger, self.patience, self._open, limited=self.rate.per_second is not None
         )
-        self._others = [self._thread(target) for target in (conductor.conduct, self._hash, self._flush)]
+        self._others = [self._thread(target) for target in (conductor.conduct, self.judge.run, self._flush)]
         for thread in self._others:
             thread.start()
         self._others[0].join()
@@ -150,7 +138,7 @@ class _Work:
         self._stop.set()
         self.rate.end()
         self.board.end()
-        self._to_hash.put(None)
+        self.judge.end()
         with self.board.condition:
             lines, threads = [line for lane in self.lanes for line in lane.lines], list(self._lines)
         for line in lines:
@@ -166,7 +154,7 @@ class _Work:
                 arriving.flush(self.board.condition)
             arriving.close(self.board.condition)
             if not arriving.named and not arriving.done_bytes:
-                self.store.drop_partial(arriving.wheel)
+                self.judge.store.drop_partial(arriving.wheel)
 
     def _thread(self, target: Callable[..., None], *arguments: object) -> threading.Thread:
         context = contextvars.copy_context()  # progress is told to the same observer
@@ -269,83 +257,7 @@ class _Work:
             line.kept, filled = None, 0
             piece = self.board.commit(run, block, buffer[:length])
             if piece is not None:
-                if run.arriving.wheel.pieces:
-                    self._judge(run.arriving, piece, buffer)
-                self._to_hash.put(run.arriving)
-
-    # what arrived
-
-    def _judge(self, arriving: Arriving, piece: int, memory: memoryview) -> None:
-        """Compare a whole piece with its digest. While that goes on nobody can write to it, nor judge it as well."""
-        with self.board.condition:
-            if arriving.verified[piece] or piece in arriving.judging or not arriving.is_whole(piece):
-                return
-            arriving.judging.add(piece)
-            arriving.busy += 1
-        try:
-            right = arriving.is_right(piece, memory)
-            prints = arriving.prints(piece, memory) if not right or piece in arriving.doubts else []
-        finally:
-            with self.board.condition:
-                arriving.judging.discard(piece)
-                arriving.busy -= 1
-        with self.board.condition:
-            tell = blame.right_piece if right else blame.wrong_piece
-            tell(arriving, piece, prints, self.lanes)
-            self.board.condition.notify_all()
-        if right and self.alongside:
-            self.alongside.consider(arriving)
-
-    def _hash(self) -> None:
-        """The digest of each file, in order, from what is on the disk."""
-        memory = memoryview(bytearray(PIECE_SIZE))
-        while (arriving := self._to_hash.get()) is not None:
-            self._hash_on(arriving, memory)
-
-    def _hash_on(self, arriving: Arriving, memory: memoryview) -> None:
-        while not self.board.over and not arriving.named and arriving.hashed < len(arriving.verified):
-            piece = arriving.hashed
-            if not arriving.is_whole(piece):
-                return
-            if arriving.wheel.pieces and not arriving.verified[piece]:
-                self._judge(arriving, piece, memory)  # an earlier run left it
-                if not arriving.verified[piece]:  # wrong, or somebody else reads it and tells us
-                    return
-            arriving.digest.update(arriving.read(arriving.blocks_of(piece).start, memory))
-            arriving.hashed += 1
-        if not self.board.over and not arriving.named and arriving.complete:
-            self._finish(arriving, memory)
-
-    def _finish(self, arriving: Arriving, memory: memoryview) -> None:
-        right = arriving.digest.hexdigest() == arriving.wheel.sha256
-        if not right and arriving.wheel.pieces:
-            raise DamagedLock(f"the piece digests of {arriving.wheel.filename} are not those of its sha256")
-        prints: list[bytes] = []
-        if arriving.suspects if right else not arriving.suspects and len(set(arriving.origins)) > 1:
-            prints = [found for piece in range(len(arriving.verified)) for found in arriving.prints(piece, memory)]
-        if right:
-            self._keep(arriving, prints)
-            return
-        with self.board.condition:
-            arriving.suspects = arriving.suspects or list(zip(prints, arriving.origins, strict=bool(prints)))
-            blame.whole_file(arriving, self.lanes)
-            self.board.condition.notify_all()
-
-    def _keep(self, arriving: Arriving, prints: list[bytes]) -> None:
-        condition = self.board.condition
-        arriving.flush(condition)
-        with condition:
-            if arriving.suspects:
-                blame.settle_whole(arriving, prints, self.lanes)
-            arriving.named = True
-        arriving.close(condition)
-        self.store.keep(arriving.wheel)
-        if self.alongside:
-            self.alongside.keep(arriving)
-        progress.transfer(arriving.wheel.filename, arriving.size, arriving.size)
-        with condition:
-            arriving.kept = True
-            condition.notify_all()
+                self.judge.look_at(run.arriving, piece, buffer)
 
     def _flush(self) -> None:
         while not self._stop.wait(FLUSH_SECONDS):

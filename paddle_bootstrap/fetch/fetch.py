@@ -14,7 +14,7 @@ from paddle_bootstrap.fetch.patience import Patience, Terms
 from paddle_bootstrap.fetch.source import Source
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.fetch.transfer import Brought, Transfer, TransferRecord
-from paddle_bootstrap.fetch.web import is_trusted
+from paddle_bootstrap.fetch.trust import is_trusted
 from paddle_bootstrap.filelock import held
 from paddle_bootstrap.lock.model import Wheel
 from paddle_bootstrap.mirrors.model import Mirror
@@ -76,7 +76,7 @@ def _consider_trust(mirrors: Sequence[Mirror], terms: Terms) -> None:
     for host in terms.trusted_hosts:
         progress.warn(f"{host}: its certificate is not checked (--trusted-host); the lock's digests still decide")
     for mirror in mirrors:
-        if mirror.login and mirror.url.startswith("https:") and is_trusted(mirror.url, terms.trusted_hosts):
+        if mirror.login and is_trusted(mirror.url, terms.trusted_hosts):
             raise UsageError(
                 f"--trusted-host: the address of {mirror.redacted} holds credentials, which an impostor would get",
                 hint="take the credentials out of the address, or name its certificate: SSL_CERT_FILE=FILE",

@@ -11,9 +11,9 @@ from paddle_bootstrap.fetch.index_page import Link
 from paddle_bootstrap.fetch.source import Connection, Source
 from paddle_bootstrap.lock.model import Wheel
 
-FIRST = 2  # connections to begin with
+FIRST = 4  # connections to begin with
 GAIN = 1.1  # more connections must make a mirror faster by this factor, or they are not worth having
-SETTLE = 0.4  # seconds until the effect of a new connection is judged
+SETTLE = 0.2  # seconds until the effect of a new connection is judged
 LONGEST_WAIT = 60.0  # seconds that a mirror may ask us to stay away
 WINDOW = 2.0  # seconds over which speed is measured
 

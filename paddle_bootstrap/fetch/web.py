@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import quote, urljoin, urlsplit
 
 from paddle_bootstrap import __version__
@@ -20,6 +19,7 @@ from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.fetch.failure import Kind, MirrorFailure
 from paddle_bootstrap.fetch.patience import Patience
 from paddle_bootstrap.fetch.proxies import proxy_for
+from paddle_bootstrap.fetch.trust import checked, is_named, unchecked
 from paddle_bootstrap.mirrors.credentials import Login, from_keyring, from_netrc, split
 from paddle_bootstrap.mirrors.model import Mirror
 
@@ -179,7 +179,7 @@ class Web:
     def _authorised(self, url: str, headers: Mapping[str, str]) -> Answer:
         url, login = _bare(url)
         origin = _origin(url)
-        if origin[0] == "https" and is_trusted(url, self.trusted):
+        if origin[0] == "https" and is_named(origin[1], origin[2], self.trusted):
             if login:
                 raise MirrorFailure("refused", "it leads to an address with credentials on a host of --trusted-host")
             return self._ask(url, headers, None)
@@ -221,6 +221,13 @@ class Web:
                 if fresh:  # an old connection may have been closed while nobody looked
                     raise
 
+    def _context_for(self, host: str, port: int) -> ssl.SSLContext:
+        if is_named(host, port, self.trusted):
+            return unchecked()
+        if self._context is None:
+            self._context = checked(self.mirror, self.environ)
+        return self._context
+
     def _hear(self) -> None:
         self.heard = time.monotonic()
 
@@ -229,8 +236,7 @@ class Web:
         place = (proxy[0], proxy[1]) if proxy else (host, port)
         connection: http.client.HTTPConnection
         if scheme == "https":
-            unchecked = is_trusted(f"https://{_netloc(host, port)}", self.trusted)
-            context = _without_check() if unchecked else self._trust()
+            context = self._context_for(host, port)
             connection = http.client.HTTPSConnection(*place, timeout=self.patience.connect, context=context)
             if proxy:
                 login = {"Proxy-Authorization": proxy[2].header()} if proxy[2] else {}
@@ -245,22 +251,6 @@ class Web:
             raise
         connection.sock.settimeout(self.patience.read)
         return connection
-
-    def _trust(self) -> ssl.SSLContext:
-        """The certificates to trust: the mirror's, else those that a variable names, else the host's."""
-        if self._context is None:
-            variables = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-            named = self.mirror.certificate or next(
-                (self.environ[name] for name in variables if self.environ.get(name)), ""
-            )
-            try:
-                if named and Path(named).expanduser().is_dir():
-                    self._context = ssl.create_default_context(capath=str(Path(named).expanduser()))
-                else:
-                    self._context = ssl.create_default_context(cafile=str(Path(named).expanduser()) if named else None)
-            except (OSError, ssl.SSLError) as error:
-                raise MirrorFailure("unreachable", f"its certificates cannot be read: {named}") from error
-        return self._context
 
 
 @contextmanager
@@ -285,23 +275,6 @@ def speaking(stage: str = "answer") -> Iterator[None]:
         if error.strerror is None:  # http.client: the proxy would not open a tunnel
             raise MirrorFailure("unreachable", "the proxy refused to connect to it") from None
         raise MirrorFailure(kind, error.strerror.lower(), retry=not early) from error
-
-
-def is_trusted(url: str, trusted: Sequence[str]) -> bool:
-    """Its host, or its host and port, is named by --trusted-host."""
-    _, host, port = _origin(url)
-    return any(name.lower() in (host, _netloc(host, port)) for name in trusted)
-
-
-def _netloc(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _without_check() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _origin(url: str) -> Origin:

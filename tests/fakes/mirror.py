@@ -27,6 +27,9 @@ from typing import Any, Literal
 from urllib.parse import quote, unquote
 
 from paddle_bootstrap.lock.model import Wheel
+from tests.fakes.faults import Fault, Request
+
+__all__ = ["FakeMirror", "Fault", "make_wheel"]
 
 
 def make_wheel(name: str = "demo", version: str = "1.0", *, size: int = 2000, seed: int = 0) -> tuple[Wheel, bytes]:
@@ -45,34 +48,6 @@ def make_wheel(name: str = "demo", version: str = "1.0", *, size: int = 2000, se
             archive.writestr(zipfile.ZipInfo(path), data)
     data = buffer.getvalue()
     return Wheel(name, version, filename, len(data), hashlib.sha256(data).hexdigest()), data
-
-
-@dataclass
-class Fault:
-    """What goes wrong with one file, ``times`` times (None: for ever)."""
-
-    status: int | None = None  # answer this instead
-    retry_after: str | None = None
-    wrong: bool = False  # same length, one byte flipped
-    body: bytes | None = None  # deliver these bytes instead
-    content_type: str = "application/octet-stream"
-    cut_after: int | None = None  # close the connection after so many bytes of each answer
-    silent: threading.Event | None = None  # say nothing, not even a status line, until this is set
-    stall_after: int | None = None  # with ``silent``: send so many bytes first
-    pace: float = 0.0  # seconds between each 64 kB of a stalled answer
-    drip_after: int | None = None  # with ``silent``: send so many bytes, then a byte every 20 ms
-    flips: tuple[int, ...] = ()  # offsets in the file of bytes that are delivered wrong
-    redirect: str | None = None
-    range_shift: int = 0  # answer a range with one that starts so many bytes later
-    times: int | None = None
-    then: Fault | None = None  # after ``times``
-
-
-@dataclass(frozen=True)
-class Request:
-    path: str
-    headers: Mapping[str, str]
-    connection: int  # which connection it came on
 
 
 @dataclass

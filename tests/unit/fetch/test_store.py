@@ -117,9 +117,9 @@ def leave(store: Store, left: bytes) -> None:
     store.partial(WHEEL).write_bytes(left)
     progress_map = BlockMap(store.map_of(WHEEL), len(DATA))
     for block in range(min(len(left), len(DATA)) // BLOCK):
-        progress_map.set_written(block)
+        progress_map.record_written(block)
     if len(left) >= len(DATA):
-        progress_map.set_written(progress_map.count - 1)
+        progress_map.record_written(progress_map.count - 1)
     progress_map.close()
 
 
