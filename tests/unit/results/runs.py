@@ -42,6 +42,9 @@ TRANSFERS = (
         "seconds": 60.0,
         "outcome": "failed",
         "error": "the transfer was cut at 100 MB",
+        "connections": 4,
+        "errors": 3,
+        "wrong_pieces": 0,
     },
     {
         "filename": "paddlepaddle_gpu-2.6.2-cp311-cp311-manylinux1_x86_64.whl",
@@ -51,6 +54,9 @@ TRANSFERS = (
         "seconds": 61.5,
         "outcome": "fetched",
         "error": None,
+        "connections": 6,
+        "errors": 0,
+        "wrong_pieces": 0,
     },
 )
 
