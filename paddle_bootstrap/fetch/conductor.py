@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.fetch.arriving import Arriving
@@ -32,7 +32,7 @@ class Conductor:
         self.patience = patience
         self._open_line = open_line
         self._limited = limited  # the user asked for slowness: nobody is blamed for it
-        self._drawn = time.monotonic()
+        self._drawn = self._joined = time.monotonic()
 
     def conduct(self) -> None:
         """Returns when every file is there, or cannot be had."""
@@ -71,15 +71,25 @@ class Conductor:
             lane.meter.sample(now)
 
     def _join(self, now: float) -> None:
-        """A file that no mirror of those asked so far can give is a reason to ask the next one at once."""
+        """The next mirror is asked when those before it need help: what they do alone, they do alone.
+
+        At once for a file that none of them can give; otherwise one after the other, as long as there is much left to do.
+        """
         started = [lane for lane in self.lanes if max(lane.starts, lane.resting_until) <= now]
-        for arriving in self.board.arrivings:
-            if arriving.complete or any(lane.can_serve(arriving.wheel) for lane in started):
-                continue
+        left = [arriving for arriving in self.board.arrivings if not arriving.complete]
+        orphans = [item for item in left if not any(lane.can_serve(item.wheel) for lane in started)]
+        for arriving in orphans or (left if self._want_help(now, left) else ()):
             later = [lane for lane in self.lanes if lane.starts > now and lane.can_serve(arriving.wheel)]
             if later:
-                later[0].starts = now
+                later[0].starts = self._joined = now
                 return
+
+    def _want_help(self, now: float, left: Sequence[Arriving]) -> bool:
+        flows = any(lane.meter.total for lane in self.lanes)
+        if now - self._joined < (self.patience.join if flows else max(self.patience.join, self.patience.hush)):
+            return False
+        speed = sum(lane.meter.speed for lane in self.lanes)
+        return sum(arriving.size - arriving.done_bytes for arriving in left) > speed * self.patience.soon
 
     def _open(self, now: float) -> None:
         """No more connections than there are pieces to fetch."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -48,13 +49,12 @@ class Engine:
 
         Raises NoSpace, InstallFailed, WrongBytes; what arrived stays for the next run.
         """
-        now = time.monotonic()
         lanes = [
             Lane(
                 number,
                 source,
                 self.terms.connections or source.mirror.connections,
-                now + number * self.patience.join,
+                0.0 if number == 0 else math.inf,
             )
             for number, source in enumerate(sources)
         ]

@@ -62,7 +62,7 @@ class Lane:
     number: int
     source: Source
     cap: int  # connections at most
-    starts: float  # monotonic: not asked before
+    starts: float  # monotonic: not asked before; the conductor brings it forward
     target: int = FIRST
     lines: list[Line] = field(default_factory=list)
     meter: Meter = field(default_factory=Meter)

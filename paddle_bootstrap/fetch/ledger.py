@@ -114,7 +114,9 @@ class Ledger:
         if lane.out is None:
             lane.out = failure
             reason = f"{lane.source.mirror.redacted}: {failure.reason}; it is not asked again"
-            progress.warn(f"{wheel.filename}: {reason}")
+            others = any(other.meter.total for other in self.lanes)  # then nobody needs to do anything about it
+            tell = progress.note if others and failure.kind == "unreachable" else progress.warn
+            tell(f"{wheel.filename}: {reason}")
 
     def brought(self, arrivings: Sequence[Arriving], unsized: Sequence[Wheel]) -> Brought:
         """Every mirror's part in every file that it was asked for, or would have been; none told ``unsized`` files' size."""
