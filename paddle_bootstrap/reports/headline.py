@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from paddle_bootstrap.progress import human_bytes, human_seconds
+from paddle_bootstrap.progress import human_bytes
 from paddle_bootstrap.results.model import CheckResult, Results
 
 _ID = 50  # characters of a check's id that a closing line has room for
@@ -63,16 +63,19 @@ def _target(target: Mapping[str, Any]) -> str:
 
 
 def _fetched(results: Results) -> str:
-    """Counted by file: one that two mirrors brought half each is one file."""
-    fetched = [record for record in results.transfers if record["outcome"] == "fetched"]
+    """How many files, from which mirrors, and who sent wrong bytes. One file may have come from several mirrors."""
+    fetched = {record["filename"] for record in results.transfers if record["outcome"] == "fetched"}
     if not fetched:
         return ""
     size = human_bytes(sum(record["bytes"] for record in results.transfers))
-    seconds = human_seconds(sum(record["seconds"] for record in results.transfers))
-    mirrors = ", ".join(
-        dict.fromkeys(record["mirror"].partition(" (")[0] for record in results.transfers if record["bytes"])
-    )
-    return f"{len(fetched)} wheel{'s' if len(fetched) > 1 else ''}, {size} in {seconds}{f' from {mirrors}' if mirrors else ''}"
+    liars = _mirrors(record for record in results.transfers if record["outcome"] == "wrong")
+    helpers = _mirrors(record for record in results.transfers if record["bytes"] and record["outcome"] != "wrong")
+    wrong = f"; WRONG BYTES from {', '.join(liars)}, which were not used" if liars else ""
+    return f"{len(fetched)} wheel{'s' if len(fetched) > 1 else ''}, {size} from {', '.join(helpers)}{wrong}"
+
+
+def _mirrors(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(record["mirror"].partition(" (")[0] for record in records))
 
 
 def closing(results: Results) -> str:

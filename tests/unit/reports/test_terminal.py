@@ -148,7 +148,14 @@ def test_the_end_says_exit_code_and_what_to_do(name: str, says: str) -> None:
 
 
 def test_what_two_mirrors_brought_is_one_wheel() -> None:
-    assert "fetched 1 wheel, 759 MB in 2 min 2 s from official, " in " ".join(terminal.render(RUNS["warned"]).split())
+    assert "fetched 1 wheel, 759 MB from official, tuna " in " ".join(terminal.render(RUNS["warned"]).split())
+
+
+def test_who_sent_wrong_bytes_is_named() -> None:
+    run = RUNS["warned"]
+    liar = {**run.transfers[0], "outcome": "wrong", "error": "it delivers wrong bytes", "wrong_pieces": 3}
+    told = " ".join(terminal.render(replace(run, transfers=(liar, run.transfers[1]))).split())
+    assert "from tuna; WRONG BYTES from official, which were not used" in told
 
 
 @pytest.mark.parametrize(
