@@ -70,6 +70,10 @@ class InstallFailed(BootstrapError):
     exit_code = 14
 
 
+class RefusedWheel(InstallFailed):
+    """A wheel whose bytes are the lock's, and which holds what no wheel may."""
+
+
 class TargetRefused(InstallFailed):
     """The target is a file, another tool's environment, a mount point, or has another Python."""
 

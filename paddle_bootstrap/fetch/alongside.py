@@ -42,7 +42,7 @@ class Alongside:
                 arriving.first = [_blocks(arriving, max(0, arriving.size - 2 * PIECE_SIZE), arriving.size)]
 
     def consider(self, arriving: Arriving) -> None:
-        """Begin to unpack, once the wheel's directory is there. Raises WrongBytes for a wheel that holds what it may not.
+        """Begin to unpack, once the wheel's directory is there. Raises RefusedWheel for a wheel that holds what it may not.
 
         Called after each piece, by any thread; none of them holds the lock.
         """

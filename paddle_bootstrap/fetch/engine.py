@@ -47,7 +47,7 @@ class Engine:
     def bring(self, wheels: Sequence[Wheel], sources: Sequence[Source], store: Store, *, unpack: bool) -> Brought:
         """Bring ``wheels`` into the store, unpacked too where their pieces can be judged.
 
-        Raises NoSpace, InstallFailed, WrongBytes; what arrived stays for the next run.
+        Raises NoSpace, InstallFailed; what arrived stays for the next run.
         """
         lanes = [
             Lane(

@@ -18,7 +18,7 @@ from paddle_bootstrap.unpack.unpacking import Unpacking
 def unpacked(store: Store, wheel: Wheel, *, again: bool = False) -> Path:
     """The unpacked ``wheel``; ``again``: made anew, since somebody has edited a file of it.
 
-    Raises WrongBytes for a wheel that holds what it may not, NoSpace, InstallFailed, TargetBusy.
+    Raises RefusedWheel for a wheel that holds what it may not, NoSpace, InstallFailed, TargetBusy.
     """
     found = store.unpacked(wheel)
     if found is None or again:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from paddle_bootstrap.errors import WrongBytes
+from paddle_bootstrap.errors import RefusedWheel
 
 _KINDS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 _ENCRYPTED = 0x1
@@ -34,7 +34,7 @@ class Member:
 
 
 def read(path: Path) -> tuple[Member, ...]:
-    """The members of the wheel at ``path``, of which only the central directory must be there. Raises WrongBytes."""
+    """The members of the wheel at ``path``, of which only the central directory must be there. Raises RefusedWheel."""
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
@@ -54,8 +54,10 @@ def directory_start(path: Path) -> int | None:
         return None
 
 
-def refused(path: Path, why: str) -> WrongBytes:
-    return WrongBytes(f"{path.name} {why}", hint="its bytes are those of the lock: report it to whoever made the wheel")
+def refused(path: Path, why: str) -> RefusedWheel:
+    return RefusedWheel(
+        f"{path.name} {why}", hint="its bytes are those of the lock: report it to whoever made the wheel"
+    )
 
 
 def _member(path: Path, info: zipfile.ZipInfo) -> Member:

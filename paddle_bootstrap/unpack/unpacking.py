@@ -54,7 +54,7 @@ class Unpacking:
         self._waiting.remove(member)
 
     def work(self, member: Member) -> None:
-        """Unpack ``member``, waiting for its bytes. Raises WrongBytes, Stopped, OSError."""
+        """Unpack ``member``, waiting for its bytes. Raises RefusedWheel, Stopped, OSError."""
         self._unpack(self._file.fileno(), member)
         with self._news:
             self.unfinished -= 1

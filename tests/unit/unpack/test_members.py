@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from paddle_bootstrap.errors import WrongBytes
+from paddle_bootstrap.errors import RefusedWheel
 from paddle_bootstrap.unpack.members import directory_start, read
 
 
@@ -36,13 +36,13 @@ def test_ordinary_members(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../a", "a/../../b", "/etc/passwd", "a//b", "./a", "a\\b", "a/./b"])
 def test_a_name_that_leads_elsewhere_is_refused(path: Path, name: str) -> None:
-    with pytest.raises(WrongBytes, match="leads elsewhere"):
+    with pytest.raises(RefusedWheel, match="leads elsewhere"):
         read(wheel(path, "a/ok.py", name))
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
 def test_what_is_no_file_is_refused(path: Path, kind: int) -> None:
-    with pytest.raises(WrongBytes, match="no ordinary file"):
+    with pytest.raises(RefusedWheel, match="no ordinary file"):
         read(wheel(path, "a/link", mode=kind | 0o777))
 
 
@@ -55,14 +55,14 @@ def test_what_is_no_file_is_refused(path: Path, kind: int) -> None:
     ],
 )
 def test_names_that_some_file_systems_hold_for_one_are_refused(path: Path, names: tuple[str, str], told: str) -> None:
-    with pytest.raises(WrongBytes, match=told):
+    with pytest.raises(RefusedWheel, match=told):
         read(wheel(path, *names))
 
 
 def test_a_name_that_is_there_twice_is_refused(path: Path) -> None:
     with pytest.warns(UserWarning, match="Duplicate name"):
         wheel(path, "a/x.py", "a/x.py")
-    with pytest.raises(WrongBytes, match="holds both"):
+    with pytest.raises(RefusedWheel, match="holds both"):
         read(path)
 
 
@@ -70,7 +70,7 @@ def test_a_name_that_is_there_twice_is_refused(path: Path) -> None:
 def test_what_is_no_zip_is_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     assert directory_start(path) is None
-    with pytest.raises(WrongBytes, match="is no wheel"):
+    with pytest.raises(RefusedWheel, match="is no wheel"):
         read(path)
 
 

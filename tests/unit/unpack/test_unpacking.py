@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from paddle_bootstrap.errors import WrongBytes
+from paddle_bootstrap.errors import RefusedWheel
 from paddle_bootstrap.unpack.crew import Crew
 from paddle_bootstrap.unpack.unpacking import Unpacking
 
@@ -96,7 +96,7 @@ def test_a_member_that_is_not_what_it_says_is_refused(wheel: Path, tmp_path: Pat
     wheel.write_bytes(data)
     crew = Crew(threading.Condition())
     crew.add(Unpacking(wheel, tmp_path / "out", lambda _: len(data), crew.news), lambda: None)
-    with pytest.raises(WrongBytes, match=r"a/stored\.bin"):
+    with pytest.raises(RefusedWheel, match=r"a/stored\.bin"):
         crew.close(finish=True)
 
 
