@@ -70,7 +70,7 @@ def commands(tool: str, job: Job) -> list[list[str]]:
     if tool == ARIA2:
         return [_aria2(job, 16)]
     if tool == TUNED:
-        tuned = ["--min-split-size=1M", "--connect-timeout=5", "--timeout=10", "--retry-wait=1", "--max-tries=0"]
+        tuned = ["--min-split-size=1M", "--connect-timeout=5", "--timeout=10", "--retry-wait=1", "--max-tries=5"]
         tuned += ["--uri-selector=adaptive", "--file-allocation=none", "--auto-save-interval=1"]
         fetch = [*_aria2(job, 16 * len(job.mirrors), *tuned)]
         return [fetch, make, [*uv, "--no-deps", "--no-index", str(job.file)]]
