@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import network
 from bench.rows import Run, measure
-from bench.scenarios import SCENARIOS, TOOLS, Scenario
+from bench.scenarios import NETNS, SCENARIOS, TOOLS, Scenario
 from bench.table import heading, judge, lines, rows
 from bench.wheels import real_wheel
 from paddle_bootstrap.host import pythons
@@ -79,9 +80,15 @@ def _versions() -> dict[str, str]:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    listed = "; ".join(f"{each.name}: {each.title}" for each in SCENARIOS)
-    parser.add_argument("--only", type=_scenarios, default=SCENARIOS, metavar="NAME[,..]", help=f"scenarios. {listed}")
+    listed = "\n".join(f"  {each.name:<16} {each.title}" for each in (*SCENARIOS, *NETNS))
+    listed += f"\n  {'netns':<16} {', '.join(each.name for each in NETNS)}: as root, never by default"
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog=f"scenarios:\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", type=_scenarios, default=SCENARIOS, metavar="NAME[,..]", help="these scenarios")
     parser.add_argument("--tools", type=_tools, default=TOOLS, metavar="NAME[,..]", help=f"of: {', '.join(TOOLS)}")
     parser.add_argument("--reps", type=int, default=3, help="rounds of each scenario (default: 3)")
     parser.add_argument("--wheel", help="this package of the shipped GPU lock in every scenario: numpy is small")
@@ -97,8 +104,12 @@ def _arguments() -> argparse.Namespace:
 
 
 def _scenarios(text: str) -> tuple[Scenario, ...]:
-    known = {scenario.name: scenario for scenario in SCENARIOS}
-    return tuple(known[name] for name in _known(text, known))
+    known = {scenario.name: scenario for scenario in (*SCENARIOS, *NETNS)}
+    text = text.replace("netns", ",".join(scenario.name for scenario in NETNS))
+    taken = tuple(known[name] for name in _known(text, known))
+    if any(scenario.network for scenario in taken) and (why := network.missing()):
+        raise argparse.ArgumentTypeError(f"{', '.join(scenario.name for scenario in NETNS)}: {why}")
+    return taken
 
 
 def _tools(text: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.measure import Ran, outcome, run
+from bench.network import apart
 from bench.scenarios import Scenario
 from bench.servers import Running, serving
 from bench.tools import Job, commands, prepare
@@ -41,7 +43,7 @@ def measure(
 ) -> Iterator[Run]:
     """Every run of ``scenario``, as it ends."""
     taken = [tool for tool in tools if tool in scenario.tools]
-    with serving(scenario.mirrors, wheel, folder / "servers") as mirrors:
+    with _running(scenario, wheel, folder / "servers") as mirrors:
         certificate = folder / "servers" / "tls" / "127.0.0.2.pem" if scenario.mirrors[0].tls else None
         job = Job(wheel, mirrors, python, folder / "run", scenario.connections, certificate)
         kind = _killed if scenario.kills else _warm if scenario.warm else _cold
@@ -50,6 +52,18 @@ def measure(
             for tool in (*taken[shift:], *taken[:shift]):
                 yield from kind(scenario, tool, job)
                 _clear(job)
+
+
+@contextlib.contextmanager
+def _running(scenario: Scenario, wheel: RealWheel, folder: Path) -> Iterator[list[Running]]:
+    with contextlib.ExitStack() as stack:
+        if scenario.network is None:
+            yield stack.enter_context(serving(scenario.mirrors, wheel, folder, "127.0.0"))
+            return
+        servers_side = stack.enter_context(apart(scenario.network))
+        with servers_side():
+            mirrors = stack.enter_context(serving(scenario.mirrors, wheel, folder, "10.77.0"))
+        yield mirrors
 
 
 def _cold(scenario: Scenario, tool: str, job: Job) -> Iterator[Run]:

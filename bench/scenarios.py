@@ -46,11 +46,21 @@ class Mirror:
 
 
 @dataclass(frozen=True)
+class Network:
+    """A line between servers and tools, with network namespaces of their own at both ends."""
+
+    delay: float = 0.0  # seconds, each way
+    loss: float = 0.0  # share of packets, each way
+    tbf: str | None = None  # words of tc-tbf(8) for what servers send
+
+
+@dataclass(frozen=True)
 class Target:
     """What we promise of one scenario; each field that is set is judged by itself."""
 
     faster: dict[str, float] = field(default_factory=dict)  # tool -> its wall seconds over ours, at least
     cpu_of_aria2: float | None = None  # CPU seconds of our fetch over aria2c's, at most
+    wall_of_aria2: float | None = None  # wall seconds of our fetch over aria2c's, at most
     transfer: float | None = None  # share of what the mirrors can give that our fetch uses, at least
     of_ideal: float | None = None  # wall <= this * max(size / what the mirrors give, the row "open") + 1 s
     extra: float | None = None  # bytes served beyond the size, as a share of it, at most
@@ -76,7 +86,7 @@ class Scenario:
     kills: int = 0  # kill -9 at so many moments, then again
     warm: bool = False  # a second target from the first one's store or cache
     tools: tuple[str, ...] = TOOLS
-    network: str | None = None  # a network of its own: see network.py
+    network: Network | None = None  # None: the host's loopback
 
 
 def _per_connection(*rates: int) -> tuple[Mirror, ...]:
@@ -190,5 +200,34 @@ SCENARIOS = (
         slowest=100 * MB,
         warm=True,
         tools=(OURS, UV),
+    ),
+)
+
+_AS_ARIA2 = Target(wall_of_aria2=1.0)
+NETNS = (
+    Scenario(
+        "loss",
+        "25 % of all packets lost",
+        (Mirror(),),
+        "nvidia-curand-cu11",
+        _AS_ARIA2,
+        slowest=MB // 4,
+        network=Network(loss=0.25),
+    ),
+    Scenario(
+        "rtt",
+        "300 ms round trip",
+        (Mirror(),),
+        target=_AS_ARIA2,
+        slowest=2 * MB,
+        network=Network(delay=0.15),
+    ),
+    Scenario(
+        "shaped",
+        "240 Mbit/s in total, by tc tbf",
+        (Mirror(),),
+        target=_AS_ARIA2,
+        slowest=20 * MB,
+        network=Network(tbf="rate 240mbit burst 64kb latency 50ms"),
     ),
 )

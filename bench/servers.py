@@ -1,4 +1,4 @@
-"""The mirrors of one scenario, running, each on a loopback address of its own."""
+"""The mirrors of one scenario, running, each on an address of its own."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Running:
 
 
 @contextlib.contextmanager
-def serving(mirrors: Sequence[Mirror], wheel: RealWheel, folder: Path) -> Iterator[list[Running]]:
-    """All ``mirrors`` with ``wheel``; logs and certificates are in ``folder``."""
+def serving(mirrors: Sequence[Mirror], wheel: RealWheel, folder: Path, net: str) -> Iterator[list[Running]]:
+    """All ``mirrors`` with ``wheel``, at ``net``.2 and so on; logs and certificates are in ``folder``."""
     folder.mkdir(parents=True)
     site = wheel.site(folder / "site")
     with contextlib.ExitStack() as stack:
         yield [
-            stack.enter_context(_serving(mirror, f"127.0.0.{number}", site, folder / str(number)))
+            stack.enter_context(_serving(mirror, f"{net}.{number}", site, folder / str(number)))
             for number, mirror in enumerate(mirrors, start=2)
         ]
 

@@ -138,7 +138,11 @@ def _of_fetch(scenario: Scenario, fetch: Row, table: Rows, sizes: Mapping[str, i
         share = sizes[name] / scenario.gives / fetch.wall
         promise = f"fetch uses {target.transfer:.0%} of what the mirrors give"
         yield Judged(name, promise, f"{share:.0%}", fetch.good and share >= target.transfer)
-    if target.cpu_of_aria2 is not None and (aria2 := table.get((name, ARIA2))):
-        ratio = fetch.cpu / aria2.cpu
-        promise = f"fetch takes at most {target.cpu_of_aria2:g} x the CPU of aria2c"
-        yield Judged(name, promise, f"{ratio:.2f}", fetch.good and ratio <= target.cpu_of_aria2)
+    if aria2 := table.get((name, ARIA2)):
+        for most, what, ratio in (
+            (target.cpu_of_aria2, "CPU", fetch.cpu / aria2.cpu),
+            (target.wall_of_aria2, "time", fetch.wall / aria2.wall),
+        ):
+            if most is not None:
+                promise = f"fetch takes at most {most:g} x the {what} of aria2c"
+                yield Judged(name, promise, f"{ratio:.2f}", fetch.good and ratio <= most)
