@@ -69,6 +69,6 @@ def outcome(tool: str, job: Job, ran: Ran) -> str:
     if tool in (FETCH, ARIA2):
         path = job.file if tool == ARIA2 else Store(job.folder / "store").has(job.wheel.wheel)
         return "fetched" if path and pieces.measure(path).sha256 == job.wheel.wheel.sha256 else "WRONG BYTES"
-    (packages,) = job.venv.glob("lib/python3*/site-packages")
-    wrong = job.wheel.wrong_in(packages)
+    packages = next(job.venv.glob("lib/python3*/site-packages"), None)
+    wrong = job.wheel.wrong_in(packages) if packages else "no environment"
     return f"WRONG: {wrong}" if wrong else "installed"

@@ -38,20 +38,20 @@ def missing() -> str | None:
 @contextlib.contextmanager
 def apart(network: Network) -> Iterator[Entering]:
     """This process is among the tools; what it yields enters the servers' side for as long as something is started there."""
-    home = _here()
-    try:
-        servers, far = _side("10.77.0.2", network.tbf)
-        tools, near = _side("10.77.0.1", None)
+    with contextlib.ExitStack() as stack:
+        home = _opened(stack, _here())
+        stack.callback(_enter, home)
+        servers, far = (_opened(stack, file) for file in _side("10.77.0.2", network.tbf))
+        tools, near = (_opened(stack, file) for file in _side("10.77.0.1", None))
         command = [sys.executable, "-m", "bench.relay", str(network.delay), str(network.loss), str(near), str(far)]
-        with subprocess.Popen(command, pass_fds=(near, far)) as relay:
-            try:
-                yield lambda: _inside(servers, tools)
-            finally:
-                relay.kill()
-    finally:
-        _enter(home)
-        for file in (near, far, servers, tools, home):
-            os.close(file)
+        relay = stack.enter_context(subprocess.Popen(command, pass_fds=(near, far)))
+        stack.callback(relay.kill)
+        yield lambda: _inside(servers, tools)
+
+
+def _opened(stack: contextlib.ExitStack, file: int) -> int:
+    stack.callback(os.close, file)
+    return file
 
 
 @contextlib.contextmanager

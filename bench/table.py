@@ -71,18 +71,23 @@ def heading() -> str:
 
 
 def lines(table: Rows) -> Iterator[str]:
-    """The rows; "x ours" only where both did what was asked."""
-    for (scenario, _), row in table.items():
-        ours = table.get((scenario, OURS if row.outcome != "fetched" else FETCH))
-        ratio = f"{row.wall / ours.wall:.2f}" if ours and ours.good and row.good else "-"
-        numbers = (f"{row.wall:.2f}", ratio, f"{100 * row.served:.1f}", f"{row.cpu:.1f}", f"{row.rss / 1e6:.0f}")
-        yield _line((row.scenario, row.tool, *numbers, row.outcome))
+    """The rows."""
+    for row in table.values():
+        yield _line(cells(row, table))
 
 
-def _line(cells: Sequence[str]) -> str:
+def cells(row: Row, table: Rows) -> tuple[str, ...]:
+    """One row under HEADINGS; "x ours" only where both did what was asked."""
+    ours = table.get((row.scenario, FETCH if row.outcome == "fetched" else OURS))
+    ratio = f"{row.wall / ours.wall:.2f}" if ours and ours.good and row.good else "-"
+    numbers = (f"{row.wall:.2f}", ratio, f"{100 * row.served:.1f}", f"{row.cpu:.1f}", f"{row.rss / 1e6:.0f}")
+    return (row.scenario, row.tool, *numbers, row.outcome)
+
+
+def _line(words: Sequence[str]) -> str:
     aligned = [
-        cell.ljust(width) if place in (0, 1, 7) else cell.rjust(width)
-        for place, (cell, width) in enumerate(zip(cells, WIDTHS, strict=True))
+        word.ljust(width) if place in (0, 1, 7) else word.rjust(width)
+        for place, (word, width) in enumerate(zip(words, WIDTHS, strict=True))
     ]
     return " ".join(aligned).rstrip()
 
