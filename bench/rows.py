@@ -44,10 +44,10 @@ def measure(
     """Every run of ``scenario``, as it ends."""
     taken = [tool for tool in tools if tool in scenario.tools]
     with _running(scenario, wheel, folder / "servers") as mirrors:
-        certificate = folder / "servers" / "tls" / "127.0.0.2.pem" if scenario.mirrors[0].tls else None
+        certificate = folder / "servers" / "tls" / "ca.pem" if scenario.mirrors[0].tls else None
         job = Job(wheel, mirrors, python, folder / "run", scenario.connections, certificate)
         kind = _killed if scenario.kills else _warm if scenario.warm else _cold
-        for rep in range(reps):
+        for rep in range(1 if scenario.kills else reps):  # each moment is a round
             shift = rep % max(1, len(taken))
             for tool in (*taken[shift:], *taken[:shift]):
                 yield from kind(scenario, tool, job)

@@ -190,7 +190,15 @@ SCENARIOS = (
     _lying("flip", "one flipped byte at the first of two mirrors", flips=(200 * MB,)),
     _lying("flips", "12 flipped bytes at the first of two mirrors", flips=SPREAD),
     _lying("liar", "one flipped byte at the only mirror", flips=(200 * MB,), alone=True),
-    Scenario("kill", "kill -9 at 10 moments, then again", _per_connection(40), target=Target(extra=0.02), kills=10),
+    Scenario(
+        "kill",
+        "kill -9 at 10 moments, then again",
+        (Mirror(fault=Fault(rate=10 * MB)),),  # slow enough that what was sent was read
+        target=Target(extra=0.02),
+        kills=10,
+        slowest=10 * MB,
+        tools=(OURS, UV, TUNED),
+    ),
     Scenario(
         "warm",
         "second target from a warm store",

@@ -74,13 +74,34 @@ def _logged(log: Path) -> int:
 
 
 def make_certificate(folder: Path, host: str) -> tuple[Path, Path]:
-    """A certificate for ``host`` that signs itself, and its key."""
+    """A certificate for ``host`` and its key, signed by an authority made for the run: ca.pem in ``folder``.
+
+    One that signs itself would do for most tools, but not for uv, which takes no authority as a server.
+    """
     folder.mkdir(exist_ok=True)
-    certificate, key = folder / f"{host}.pem", folder / f"{host}.key"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    command += ["-days", "2", "-subj", f"/CN={host}", "-addext", f"subjectAltName=IP:{host}"]
-    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    authority, certificate, key = folder / "ca", folder / f"{host}.pem", folder / f"{host}.key"
+    if not authority.with_suffix(".pem").exists():
+        _openssl(authority.with_suffix(".pem"), authority.with_suffix(".key"), "-subj", "/CN=bench")
+    signed = ["-CA", str(authority.with_suffix(".pem")), "-CAkey", str(authority.with_suffix(".key"))]
+    server = ["-addext", f"subjectAltName=IP:{host}", "-addext", "basicConstraints=critical,CA:FALSE"]
+    _openssl(certificate, key, "-subj", f"/CN={host}", *signed, *server)
     return certificate, key
+
+
+def _openssl(certificate: Path, key: Path, *words: str) -> None:
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+    ]
+    subprocess.run([*command, "-keyout", key, "-out", certificate, *words], check=True, capture_output=True)
 
 
 @contextlib.contextmanager
