@@ -35,6 +35,7 @@ def main() -> int:
     interpreter = pythons.choose(wanted.python, (), os.environ)
     store = wanted.store.resolve()
     runs: list[Run] = []
+    judged = () if wanted.wheel else wanted.only  # promises are about the scenario's own wheel
     print(heading(), flush=True)
     for scenario in wanted.only:
         wheel = real_wheel(wanted.wheel or scenario.wheel, interpreter, store, folder / "lock")
@@ -42,13 +43,12 @@ def main() -> int:
         for run in measure(scenario, wanted.tools, wanted.reps, wheel, interpreter.path, folder / scenario.name):
             of_this.append(run)
             print(f"{run.scenario}: {run.tool}: {run.wall:.1f} s, {run.outcome}", file=sys.stderr, flush=True)
-            wanted.json.write_text(json.dumps(document(wanted.only, [*runs, *of_this]), indent=1) + "\n")
+            wanted.json.write_text(json.dumps(document(judged, [*runs, *of_this]), indent=1) + "\n")
         runs += of_this
         shutil.rmtree(folder / scenario.name)
         print("\n".join(lines(rows(of_this))), flush=True)
-    judged = document(wanted.only, runs)["promises"]
-    print("\npromises")
-    for each in judged:
+    print(f"\npromises{': not judged with --wheel' if wanted.wheel else ''}")
+    for each in document(judged, runs)["promises"]:
         print(f"  {'kept  ' if each['kept'] else 'BROKEN'} {each['scenario']}: {each['promise']}: {each['measured']}")
     print(f"\nall runs: {wanted.json}")
     return 0

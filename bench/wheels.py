@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import zipfile
@@ -107,7 +106,7 @@ def real_wheel(name: str, interpreter: Interpreter, store: Path, folder: Path) -
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "paddle_bootstrap", "fetch", "--lock", str(write_lock(wheel, folder))]
         command += ["--store", str(store), "--python", interpreter.path]
-        subprocess.run(command, check=True, env=dict(os.environ))
+        subprocess.run(command, check=True, stdout=sys.stderr)
         path = Store(store).has(wheel)
     assert path, f"fetch said 0, and {wheel.filename} is not in {store}"
     return RealWheel(wheel, path)
