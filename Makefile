@@ -48,8 +48,9 @@ format: dev  ## rewrite with ruff
 locks: dev  ## rebuild the shipped locks and their piece digests (downloads every wheel)
 	$(TOOL)/python -m paddle_bootstrap.lock.compose $(ARGS)
 
-bench: dev  ## side-by-side benchmarks, as ratios
-	for each in bench/bench_*.py; do $(TOOL)/python $$each || exit 1; done
+bench: dev  ## installing side by side with pip, uv and aria2c; ARGS="--only nolimit,ten --reps 1" for less (docs/benchmarks.md)
+	@$(TOOL)/uv pip install --quiet --python $(TOOL)/python --group bench
+	@$(TOOL)/python -m bench $(ARGS)
 
 dist: dev  ## build the wheel and the sdist into dist/
 	$(TOOL)/uv build --quiet --out-dir dist
