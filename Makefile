@@ -6,7 +6,7 @@ ARGS   ?=
 TOOL   := .venv-tool/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev up verify test test-wheels lint format locks bench dist clean
+.PHONY: help setup dev up verify test test-wheels lint format locks bench bench-self dist clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -51,6 +51,9 @@ locks: dev  ## rebuild the shipped locks and their piece digests (downloads ever
 bench: dev  ## installing side by side with pip, uv and aria2c; ARGS="--only nolimit,ten --reps 1" for less (docs/benchmarks.md)
 	@$(TOOL)/uv pip install --quiet --python $(TOOL)/python --group bench
 	@$(TOOL)/python -m bench $(ARGS)
+
+bench-self: dev  ## the tool alone: start, a run of checks, one big file against curl; as ratios
+	@for each in bench/bench_*.py; do $(TOOL)/python $$each || exit 1; done
 
 dist: dev  ## build the wheel and the sdist into dist/
 	$(TOOL)/uv build --quiet --out-dir dist
