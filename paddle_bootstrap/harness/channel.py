@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from paddle_bootstrap.harness.deaths import explain, memory_kills
+from paddle_bootstrap.harness.expect import CheckFailed
 from paddle_bootstrap.results.model import Cause
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -28,28 +29,13 @@ LOOK_SECONDS = 0.2  # between looks at a silent worker: a child that outlives it
 _FRAME = re.compile(r'Current thread.*?\n  File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<name>\S+)')
 
 
-class WorkloadFailed(Exception):
+class WorkloadFailed(CheckFailed):
     """What happened to a call inside the target: evidence about the host."""
 
-    def __init__(
-        self,
-        cause: Cause,
-        summary: str,
-        evidence: Mapping[str, str],
-        *,
-        measured: str | None = None,
-        expected: str | None = None,
-        likely: str | None = None,
-        fix: str | None = None,
-    ) -> None:
-        super().__init__(summary)
+    def __init__(self, cause: Cause, summary: str, evidence: Mapping[str, str], **told: str | None) -> None:
+        super().__init__(summary, **told)
         self.cause = cause
-        self.summary = summary
         self.evidence = dict(evidence)
-        self.measured = measured
-        self.expected = expected
-        self.likely = likely
-        self.fix = fix
 
 
 class WorkloadBroken(Exception):
