@@ -6,6 +6,7 @@ so that nobody has to run the command again to learn it.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 
@@ -84,3 +85,27 @@ class TargetBusy(InstallFailed):
 
 class NoSpace(InstallFailed):
     """A file system lacks the room that the lock's sizes ask for."""
+
+
+class FileRefused(UsageError):
+    """The operating system refuses a path that no room has judged before."""
+
+
+class NoRoom(InstallFailed):
+    """A disk is full or cannot be written, where no room has said it better."""
+
+
+_REFUSED = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE}
+
+
+def of_host(error: BaseException) -> BootstrapError | None:
+    """What an error of the operating system about a path says of the host; None: it says something about us."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return None
+    said = f"{error.filename}: {error.strerror}"
+    if error.errno in _REFUSED:
+        return FileRefused(said, hint="check the path and its permissions, or name another one")
+    if error.errno in _NO_ROOM:
+        return NoRoom(said, hint="free some space, or name a place on another disk")
+    return None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from paddle_bootstrap import __version__
-from paddle_bootstrap.errors import BootstrapError
+from paddle_bootstrap.errors import BootstrapError, of_host
 
 INTERRUPTED = 130
 
@@ -87,7 +87,10 @@ def run(argv: Sequence[str]) -> int:
         return error.exit_code
     except SystemExit:  # click's answer when nobody reads standard error any more; its 1 would say "rejected"
         return INTERRUPTED
-    except Exception:  # noqa: BLE001 the boundary: whatever is left is our own bug
+    except Exception as error:  # noqa: BLE001 the boundary: what the host does not explain is our own bug
+        if known := of_host(error):
+            _show(known)
+            return known.exit_code
         traceback.print_exc()
         click.echo("\nThis is a bug in paddle-bootstrap: please report it with the lines above.", err=True)
         return 70

@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import errno
+import os
+
+import pytest
+
 from paddle_bootstrap import errors
+from paddle_bootstrap.errors import of_host
 
 PROMISED = {
     "BootstrapError": 70,
@@ -29,3 +35,22 @@ def test_an_error_keeps_its_hint_and_what_was_tried() -> None:
     error = errors.NoMirrorServes("none", hint="do this", tried=["a: 404", "b: 403"])
     assert (str(error), error.hint, error.tried) == ("none", "do this", ("a: 404", "b: 403"))
     assert errors.DamagedLock("x").hint == errors.DamagedLock.hint != ""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(errno.EACCES, 2), (errno.ENAMETOOLONG, 2), (errno.ENOSPC, 14), (errno.EROFS, 14)],
+)
+def test_what_the_host_refuses_is_no_bug_of_ours(number: int, code: int) -> None:
+    known = of_host(OSError(number, os.strerror(number), "/some/where"))
+    assert known is not None
+    assert known.exit_code == code
+    assert str(known) == f"/some/where: {os.strerror(number)}"
+    assert known.hint
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EACCES, "x"), FileNotFoundError(errno.ENOENT, "x", "/y"), ValueError()]
+)
+def test_what_the_host_does_not_explain_stays_a_bug(error: Exception) -> None:
+    assert of_host(error) is None
