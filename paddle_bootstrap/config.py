@@ -7,6 +7,7 @@ an error that names the nearest one: a setting that is silently ignored is worse
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ KEYS: Mapping[str, bool] = {
     "limit-rate": False,
     "trusted-host": True,
     "cuda-runtime": False,
+    "keep-wheels": False,
     "level": False,
     "checks": True,
     "results": False,
@@ -38,6 +40,7 @@ KEYS: Mapping[str, bool] = {
     "log-file": False,
 }
 _COUNTS = {"connections"}
+_SWITCHES = {"keep-wheels"}
 _PATHS = {"env", "store", "results", "checks", "log-file"}
 
 
@@ -95,7 +98,7 @@ def _checked_table(path: Path, table: dict[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"{where}: {key} must be {'a string' if kind is str else 'a whole number'}")
     if not 1 <= table.get("connections", 1) <= 64:
         raise ConfigError(f"{where}: connections must be between 1 and 64")
-    ca = {"ca": str(path.parent / Path(table["ca"]).expanduser())} if "ca" in table else {}
+    ca = {"ca": _beside(path, table["ca"])} if "ca" in table else {}
     return {**table, **ca, "name": table["name"].lower()}
 
 
@@ -121,15 +124,29 @@ def _checked(path: Path, key: str, value: Any) -> Any:
             items = [item for item in items if not isinstance(item, dict)]
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
             raise ConfigError(f"{path}: {key} must be a list of strings, not {redact(repr(value))}")
-        return [_anchored(path, key, item) for item in items]
+        return [_anchored(path, key, _said(path, key, item)) for item in items]
     if key in _COUNTS and type(value) is int:
         return str(value)
+    if key in _SWITCHES:
+        if not isinstance(value, bool):
+            raise ConfigError(f"{path}: {key} must be true or false, not {value!r}")
+        return value
     if not isinstance(value, str):
         raise ConfigError(f"{path}: {key} must be a string, not {value!r}")
-    return _anchored(path, key, value)
+    return _anchored(path, key, _said(path, key, value))
+
+
+def _said(path: Path, key: str, value: str) -> str:
+    if not value or "\0" in value:
+        raise ConfigError(f"{path}: {key} is empty or holds a zero byte", hint=f"leave {key} out, or give a value")
+    return value
 
 
 def _anchored(path: Path, key: str, value: str) -> str:
     """Relative paths in a settings file are meant from that file's folder."""
     is_path = key in _PATHS or (key == "lock" and value.endswith(".toml"))
-    return str(path.parent / Path(value).expanduser()) if is_path else value
+    return _beside(path, value) if is_path else value
+
+
+def _beside(path: Path, value: str) -> str:
+    return str(path.parent / os.path.expanduser(value))  # noqa: PTH111 no error for the home of nobody

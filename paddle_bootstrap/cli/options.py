@@ -13,12 +13,24 @@ from typing import Any, TypeVar
 import click
 
 from paddle_bootstrap import config, progress
+from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.fetch.patience import Terms
-from paddle_bootstrap.host.rootfs import root_from
+from paddle_bootstrap.host.rootfs import VARIABLE, root_from
 from paddle_bootstrap.stages.wish import Judging, Wish, default_env, default_store
 
 F = TypeVar("F", bound=Callable[..., Any])
-_PATH = click.Path(path_type=Path)
+
+
+class _Path(click.Path):
+    """An empty value would quietly mean the working directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if str(value) == "" or "\0" in str(value):
+            self.fail("it is empty or no path: leave it out, or give one", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_PATH = _Path(path_type=Path)
 MIRROR_TABLES = "paddle_bootstrap.mirror_tables"  # where a run keeps the user's [[mirror]] tables
 
 
@@ -33,8 +45,22 @@ def _rate(_ctx: click.Context, _param: click.Parameter, value: str | None) -> fl
     return rate
 
 
+def _hosts(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Host names as they stand in an address: anything else would match none and be without effect."""
+    for host in value:
+        if not re.fullmatch(
+            r"([^\s/:@\[\]]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", host
+        ):
+            raise click.BadParameter(f"{host!r} is no host: write mirror.example or mirror.example:8443")
+    return value
+
+
 def _load_settings(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
-    files = config.files(value, os.environ, Path.cwd())
+    try:
+        cwd = Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError("the working directory is gone", hint="change into another one: cd") from error
+    files = config.files(value, os.environ, cwd)
     settings = config.load(files)
     ctx.meta[MIRROR_TABLES] = config.mirror_tables(files)
     ctx.default_map = {key.replace("-", "_"): item for key, item in settings.items()}
@@ -66,7 +92,11 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
         "--limit-rate", callback=_rate, metavar="RATE", help="Of all together, per second: 10M, 500k."
     ),
     "trusted_host": _option(
-        "--trusted-host", multiple=True, metavar="HOST[:PORT]", help="Do not check its certificate; repeatable."
+        "--trusted-host",
+        multiple=True,
+        callback=_hosts,
+        metavar="HOST[:PORT]",
+        help="Do not check its certificate; repeatable.",
     ),
     "cuda_runtime": _option(
         "--cuda-runtime",
@@ -77,6 +107,13 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
     ),
     "in_place": _option(
         "--in-place", is_flag=True, help="Change the target directly where it cannot be swapped in one step."
+    ),
+    "keep_wheels": _option(
+        "--keep-wheels/--no-keep-wheels",
+        envvar="PADDLE_BOOTSTRAP_KEEP_WHEELS",
+        default=True,
+        show_default=True,
+        help="Whether wheel files stay in the store once installed; the unpacked copies do.",
     ),
     "level": _option(
         "--level",
@@ -167,6 +204,14 @@ def mirror_tables() -> tuple[dict[str, Any], ...]:
     return found
 
 
+def _root(environ: Mapping[str, str]) -> Path:
+    """A root that is not there would read as a host without anything, and be rejected for it."""
+    root = root_from(environ)
+    if not os.path.isdir(root):  # noqa: PTH112 false, not an error, for whatever cannot be looked at
+        raise UsageError(f"{VARIABLE}={root}: no such directory", hint="name the folder where the host's / is mounted")
+    return root
+
+
 def wish(params: Mapping[str, Any]) -> Wish:
     """What the user asked for, as one value for the stages."""
     environ = dict(os.environ)
@@ -181,9 +226,10 @@ def wish(params: Mapping[str, Any]) -> Wish:
         mirror_tables=mirror_tables(),
         cuda_runtime=params.get("cuda_runtime") or "auto",
         in_place=bool(params.get("in_place")),
+        keep_wheels=bool(params.get("keep_wheels", True)),
         terms=Terms(params.get("connections"), params.get("limit_rate"), tuple(params.get("trusted_host") or ())),
         environ=environ,
-        root=root_from(environ),
+        root=_root(environ),
         cwd=Path.cwd(),
     )
 

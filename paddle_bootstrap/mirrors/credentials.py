@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import netrc
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from paddle_bootstrap import progress
 from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.mirrors.redact import redact
 
+_UNSENDABLE = re.compile(r"[\x00-\x20\x7f]")  # no request can hold these
 KEYRING_SECONDS = 60.0  # a desktop may ask its user to unlock the keyring
 
 
@@ -61,7 +63,9 @@ def split(url: str) -> tuple[str, Login | None]:
     """``url`` without its credentials, and these. Raises UsageError, which shows no password, for a bad address."""
     try:
         parts = urlsplit(url)
-        bad = parts.port == 0 or (parts.scheme in ("http", "https") and not parts.hostname)
+        host = parts.hostname or ""
+        bad = parts.port == 0 or (parts.scheme in ("http", "https") and not host) or bool(_UNSENDABLE.search(url))
+        host.encode("idna")  # UnicodeError, a ValueError: no name server could be asked for it
     except ValueError:
         bad = True
     if bad:

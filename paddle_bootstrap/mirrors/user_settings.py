@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -50,4 +51,4 @@ def local_address(text: str, base: Path) -> str:
     """``text`` if it is an address, else the ``file://`` address of that path; relative ones start at ``base``."""
     if "://" in text or text.startswith("file:"):
         return text
-    return (base / Path(text).expanduser()).absolute().as_uri()
+    return (base / os.path.expanduser(text)).absolute().as_uri()  # noqa: PTH111 no error for the home of nobody

@@ -87,3 +87,62 @@ def test_a_bug_of_ours_shows_its_traceback_and_asks_for_a_report(tmp_path: Path)
     assert done.stderr.startswith("Traceback (most recent call last):")
     assert f'File "{tmp_path}/broken.py", line 6, in command' in done.stderr
     assert "KeyError: 'a key that is not there'\n\nThis is a bug in paddle-bootstrap: please report it" in done.stderr
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["plan", "--env", ""], "'--env': it is empty or no path"),
+        (["fetch", "--store", ""], "'--store': it is empty or no path"),
+        (["plan", "--env", LONG], "File name too long"),
+        (["plan", "--lock", LONG], "File name too long"),
+        (["plan", "--config", "/" + LONG], "File name too long"),
+        (["plan", "--trusted-host", "https://mirror.example"], "'https://mirror.example' is no host"),
+        (["plan", "--trusted-host", "mirror.example:port"], "'mirror.example:port' is no host"),
+        (["plan", "--trusted-host", ""], "'' is no host"),
+        (["plan", "--device", "cpu", "--mirror", "https://a..b/"], "not a web address"),
+        (["plan", "--device", "cpu", "--mirror", "https://x y/"], "not a web address"),
+        (["plan", "--device", "cpu", "--mirror", f"https://{LONG}.example/"], "not a web address"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_a_value_that_can_mean_nothing(words: list[str], says: str, command: Command) -> None:
+    said = command(*words)
+    assert (said.code, said.out) == (2, "")
+    assert says in said.err.replace("\n", " ")
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("value", ["", "\\u0000"])
+def test_a_setting_that_can_mean_nothing(value: str, command: Command, here: Path) -> None:
+    (here / "paddle-bootstrap.toml").write_text(f'env = "{value}"\n')
+    said = command("plan")
+    assert said.code == 2
+    assert "paddle-bootstrap.toml: env is empty or holds a zero byte" in said.err
+
+
+def test_the_home_of_nobody_is_a_path_like_any_other(command: Command, here: Path) -> None:
+    (here / "paddle-bootstrap.toml").write_text('env = "~nobody-of-that-name/x"\n')
+    said = command("verify")
+    assert said.code == 14
+    assert "~nobody-of-that-name/x is not an environment" in said.err
+
+
+def test_a_root_that_is_not_there_is_no_host_without_a_gpu(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PADDLE_BOOTSTRAP_ROOTFS", "/nowhere")
+    said = command("plan")
+    assert said.code == 2
+    assert "PADDLE_BOOTSTRAP_ROOTFS=/nowhere: no such directory" in said.err
+
+
+def test_a_working_directory_that_is_gone(command: Command, here: Path) -> None:
+    gone = here / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    said = command("plan")
+    assert said.code == 2
+    assert "the working directory is gone" in said.err

@@ -22,9 +22,9 @@ def test_root_from_the_environment(environ: dict[str, str], expected: str) -> No
     assert root_from(environ) == Path(expected)
 
 
-def test_a_run_reads_the_root_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PADDLE_BOOTSTRAP_ROOTFS", "/host")
-    assert wish({}).root == Path("/host")
+def test_a_run_reads_the_root_that_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PADDLE_BOOTSTRAP_ROOTFS", str(tmp_path))
+    assert wish({}).root == tmp_path
 
 
 @pytest.mark.parametrize(
