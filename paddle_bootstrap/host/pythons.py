@@ -73,11 +73,19 @@ def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
     for folder in environ.get("PATH", "").split(os.pathsep):
         # a pyenv shim answers for whichever version is active, so the versions themselves are looked at instead
         if folder and Path(folder).name != "shims":
-            yield from (path for path in sorted(Path(folder).glob("python3*")) if NAME.fullmatch(path.name))
-    yield from (path for path in Path("/usr/bin").glob("python3.*") if NAME.fullmatch(path.name))
-    yield from Path(environ.get("PYENV_ROOT", home / ".pyenv")).glob("versions/*/bin/python")
+            yield from (path for path in _matching(Path(folder), "python3*") if NAME.fullmatch(path.name))
+    yield from (path for path in _matching(Path("/usr/bin"), "python3.*") if NAME.fullmatch(path.name))
+    yield from _matching(Path(environ.get("PYENV_ROOT", home / ".pyenv")), "versions/*/bin/python")
     data = Path(environ.get("XDG_DATA_HOME", home / ".local" / "share"))
-    yield from Path(environ.get("UV_PYTHON_INSTALL_DIR", data / "uv" / "python")).glob("*/bin/python3")
+    yield from _matching(Path(environ.get("UV_PYTHON_INSTALL_DIR", data / "uv" / "python")), "*/bin/python3")
+
+
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    """Nothing where this user may not look: root's PYENV_ROOT after a sudo."""
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:
+        return []
 
 
 def choose(wanted: str | None, minors: Collection[str], environ: Mapping[str, str]) -> Interpreter:

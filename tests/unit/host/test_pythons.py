@@ -167,3 +167,9 @@ def test_none_fits(
     assert str(caught.value) == message
     assert f"found cpython 3.97.2: {tmp_path}/bin/python3" in caught.value.tried
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("variable", ["PYENV_ROOT", "UV_PYTHON_INSTALL_DIR", "PATH"])
+def test_a_folder_that_cannot_be_looked_into_holds_none(host: dict[str, str], variable: str) -> None:
+    """As root's PYENV_ROOT for another user; here a name that is too long, since the tests may run as root."""
+    find({**host, variable: "/" + "x" * 300})
