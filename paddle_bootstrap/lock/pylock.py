@@ -132,7 +132,8 @@ def _selected(lock: Lock, pylock: Pylock, interpreter: Interpreter, groups: Sequ
             raise DamagedLock(f"{lock.path}: two versions of {', '.join(rivals)} for {_told(interpreter)}") from error
         raise NoBuildFits(
             f"{lock.path.name} does not fit {_told(interpreter)}: {error}",
-            hint=f"give another --python, or another --lock: this one serves {_served(lock, pylock)}",
+            hint="give another --python (a target keeps its own: then a new --env too), or another --lock: this one "
+            f"serves {_served(lock, pylock)}",
         ) from error
     except (UndefinedComparison, UndefinedEnvironmentName) as error:
         raise DamagedLock(f"{lock.path}: a marker cannot be judged: {error}") from error
