@@ -20,8 +20,8 @@ verify: setup  ## run the checks again on what is installed in ENV
 setup: .venv-tool/.ready  ## make the tool's own environment, .venv-tool
 
 .venv-tool/.ready: pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing. Debian, Ubuntu: apt-get install python3 python3-venv"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is older than 3.10: make PYTHON=python3.12 ..."; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing. Debian, Ubuntu: apt-get install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is older than 3.10 (or no Python): install a newer one and name it: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "python3-venv is missing. Debian, Ubuntu: apt-get install python3-venv"; exit 1; }
 	@$(PYTHON) -m venv .venv-tool
 	@$(TOOL)/python -m pip install --quiet --disable-pip-version-check --editable .

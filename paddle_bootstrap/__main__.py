@@ -7,7 +7,10 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    from paddle_bootstrap.cli import run
+    try:
+        from paddle_bootstrap.cli import run
+    except KeyboardInterrupt:  # Ctrl-C while the command line is still being imported
+        sys.exit(130)
 
     sys.exit(run(sys.argv[1:]))
 
