@@ -6,6 +6,7 @@ With no observer installed the library is silent. Nothing here writes to stdout:
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -132,7 +133,8 @@ class Drawing:
             self._all = ""
             self._line(f"    {_short(name)}  {human_bytes(done)}  in {now - started:.1f} s", "transfer")
         elif self.live:
-            self._draw(_live_line(name, done, total, 0.0 if self._all else speed) + self._all)
+            told = f"  {100 * done // total} %{self._all}" if self._all and total else _told(done, total, speed)
+            self._draw(name, told)
 
     def finish(self) -> None:
         """End a live line, so that what follows starts on a line of its own."""
@@ -149,7 +151,10 @@ class Drawing:
                 self.stream.write(text + "\n")
                 self.stream.flush()
 
-    def _draw(self, text: str) -> None:
+    def _draw(self, name: str, told: str) -> None:
+        """One line and no more: one that is wrapped could not be drawn over."""
+        width = _columns(self.stream) - 1
+        text = f"    {_short(name, max(1, width - 4 - len(told)))}{told}"[:width]
         self.stream.write(f"\r\x1b[K{text}")
         self.stream.flush()
         self._open_line = True
@@ -203,8 +208,15 @@ def _append(log: TextIO | None, kind: str, text: str) -> None:
         log.flush()
 
 
-def _live_line(name: str, done: int, total: int | None, speed: float) -> str:
-    parts = [f"    {_short(name)}", human_bytes(done)]
+def _columns(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):  # no terminal
+        return 80
+
+
+def _told(done: int, total: int | None, speed: float) -> str:
+    parts = ["", human_bytes(done)]
     if total:
         parts[-1] += f" of {human_bytes(total)} ({100 * done // total} %)"
     if speed:

@@ -62,6 +62,18 @@ def test_on_a_terminal_a_transfer_is_live() -> None:
     assert "left" in text
 
 
+def test_the_live_line_never_wraps() -> None:
+    stream = io.StringIO()
+    drawing = progress.Drawing(stream, live=True)
+    drawing.total(1_000_000_000, 2_650_000_000)
+    for done in (1, 50):
+        drawing.transfer("nvidia_cublas_cu11-11.11.3.6-py3-none-manylinux2014_x86_64.whl", done, 100)
+    lines = [line for line in stream.getvalue().split("\r\x1b[K") if line]
+    assert [len(line) <= 79 for line in lines] == [True, True]
+    assert "50 %  all: 1.00 GB of 2.65 GB" in lines[-1]
+    assert lines[-1].startswith("    nvidia_cublas_cu11")
+
+
 def test_verbose_shows_notes_and_the_log_has_everything() -> None:
     text, log = draw(verbose=True)
     assert "    detail" in text
