@@ -73,9 +73,9 @@ def run(argv: Sequence[str]) -> int:
     try:
         outcome = main.main(list(argv), prog_name="paddle-bootstrap", standalone_mode=False)
     except click.exceptions.Abort:
-        return _interrupted()
+        return _interrupted(in_place="--in-place" in argv)
     except KeyboardInterrupt:
-        return _interrupted()
+        return _interrupted(in_place="--in-place" in argv)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return 2
@@ -97,8 +97,9 @@ def run(argv: Sequence[str]) -> int:
     return outcome if isinstance(outcome, int) else 0
 
 
-def _interrupted() -> int:
-    click.echo("\ninterrupted: the target is as it was; run the same command again to continue", err=True)
+def _interrupted(*, in_place: bool) -> int:
+    state = "the target may be half changed" if in_place else "the target is as it was"
+    click.echo(f"\ninterrupted: {state}; run the same command again to continue", err=True)
     return INTERRUPTED
 
 
