@@ -11,11 +11,11 @@ from paddle_bootstrap.cli.options import INSTALLING, options, wish
 from paddle_bootstrap.cli.output import say
 from paddle_bootstrap.install.install import tidy
 from paddle_bootstrap.stages.plan import plan_target
-from paddle_bootstrap.stages.provision import fetch_wheels, install_target
+from paddle_bootstrap.stages.provision import fetch_wheels, install_target, tidy_store
 
 
 @click.command("install")
-@options(*INSTALLING, "in_place")
+@options(*INSTALLING, "in_place", "keep_wheels")
 def command(*, verbose: bool, **params: Any) -> int:  # noqa: ARG001 every verb takes it
     """Make or update the target from a lock, in one step.
 
@@ -26,6 +26,7 @@ def command(*, verbose: bool, **params: Any) -> int:  # noqa: ARG001 every verb 
     plan = plan_target(wanted)
     if plan.is_current:
         tidy(plan.target)
+        tidy_store(wanted, plan)
         say(f"{plan.target}: nothing to do, {plan.lock.name} is installed")
         return 0
     installed = install_target(wanted, plan, fetch_wheels(wanted, plan))

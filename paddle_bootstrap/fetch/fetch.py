@@ -24,7 +24,7 @@ from paddle_bootstrap.mirrors.model import Mirror
 class Fetched:
     """Every wheel asked for, verified and in the store, and how it came there."""
 
-    files: Mapping[str, Path]  # file name -> its place in the store
+    files: Mapping[str, Path]  # file name -> its place in the store; with ``unpack`` it may be there only unpacked
     transfers: tuple[TransferRecord, ...] = ()
 
 
@@ -43,16 +43,16 @@ def fetch(
     """All of ``wheels`` in the store. Wheels that are there already cost nothing: no lock, no network.
 
     ``build`` is the build's folder on mirrors that keep one per build ("cu118"); without it those are not asked.
-    ``unpack``: what has digests of its pieces is unpacked while it arrives.
+    ``unpack``: what has digests of its pieces is unpacked while it arrives; what is there unpacked is not missing.
 
     Raises NoMirrorServes or WrongBytes naming every mirror with its reason, NoSpace before anything is downloaded,
     TargetBusy when another run holds the store, InstallFailed when the store cannot be written.
     """
     wanted = {wheel.filename: wheel for wheel in wheels}
     records: tuple[TransferRecord, ...] = ()
-    if any(store.has(wheel) is None for wheel in wanted.values()):
+    if any(store.holds(wheel, unpacked=unpack) is None for wheel in wanted.values()):
         with held(store.lock, f"the store {store.root}"):
-            missing = [wheel for wheel in wanted.values() if store.has(wheel) is None]
+            missing = [wheel for wheel in wanted.values() if store.holds(wheel, unpacked=unpack) is None]
             usable = [mirror for mirror in (mirror.for_build(build) for mirror in mirrors) if mirror is not None]
             patience, terms = patience or Patience(), terms or Terms()
             _consider_trust(usable, terms)

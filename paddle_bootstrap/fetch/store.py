@@ -54,6 +54,22 @@ class Store:
             return None
         return path if wheel.size in (None, size) else None
 
+    def holds(self, wheel: Wheel, *, unpacked: bool) -> Path | None:
+        """The wheel or, where ``unpacked`` is enough, its unpacked copy."""
+        return self.has(wheel) or (self.unpacked(wheel) if unpacked else None)
+
+    def drop(self, wheel: Wheel) -> int:
+        """Remove the wheel where its unpacked copy is here to be installed from; returns the bytes."""
+        path = self.has(wheel)
+        if path is None or self.unpacked(wheel) is None:
+            return 0
+        with self.explained():
+            size = path.stat().st_size
+            path.unlink()
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()
+        return size
+
     def partial(self, wheel: Wheel) -> Path:
         """Where a wheel's bytes gather until they are all there and right."""
         self.path(wheel.sha256, wheel.filename)

@@ -31,7 +31,7 @@ class Plan:
     interpreter: Interpreter
     selection: Selection
     cuda: CudaChoice
-    have: Mapping[str, Path]  # file name -> verified wheel in the store
+    have: Mapping[str, Path]  # file name -> what the store has of it: the wheel or, for a target, its unpacked copy
     state: TargetState | None = None  # None: fetch alone, no target is touched
 
     @property
@@ -58,22 +58,23 @@ def plan_target(wish: Wish) -> Plan:
     """Decide the lock, the interpreter, the CUDA libraries and the wheels. Refuses a target that is not ours to change."""
     lock = choose(wish.lock, wish.paddle, wish.device)
     state = target.inspect(wish.env, wish.python, in_place=wish.in_place, store=wish.store)
-    return replace(_plan(wish, lock, state.interpreter), state=state)
+    return replace(_plan(wish, lock, state.interpreter, unpacked=True), state=state)
 
 
 def plan_fetch(wish: Wish) -> Plan:
     """Decide what to fetch; the target is only looked at for its Python, if it is there."""
     lock = choose(wish.lock, wish.paddle, wish.device)
     python = wish.env / "bin" / "python"
-    return _plan(wish, lock, pythons.probe(python) if wish.python is None and python.exists() else None)
+    interpreter = pythons.probe(python) if wish.python is None and python.exists() else None
+    return _plan(wish, lock, interpreter, unpacked=False)
 
 
-def _plan(wish: Wish, lock: Lock, interpreter: Interpreter | None) -> Plan:
+def _plan(wish: Wish, lock: Lock, interpreter: Interpreter | None, *, unpacked: bool) -> Plan:
     interpreter = interpreter or pythons.choose(wish.python, pylock.pythons(lock), wish.environ)
     cuda = cuda_runtime.resolve(wish.cuda_runtime, lock.build, wish.root, wish.environ)
     selection = pylock.select(lock, interpreter, groups=cuda.groups(lock))
     store = Store(wish.store)
-    have = {wheel.filename: path for wheel in selection.wheels if (path := store.has(wheel))}
+    have = {wheel.filename: path for wheel in selection.wheels if (path := store.holds(wheel, unpacked=unpacked))}
     return Plan(lock, interpreter, selection, cuda, have)
 
 

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.fetch.fetch import Fetched, fetch
 from paddle_bootstrap.fetch.store import Store
-from paddle_bootstrap.fetch.unpacked import unpack_missing, unpacked
+from paddle_bootstrap.fetch.unpacked import drop_wheels, unpack_missing, unpacked
 from paddle_bootstrap.install import space
 from paddle_bootstrap.install.install import Installed, Request, install
+from paddle_bootstrap.lock.model import Wheel
 from paddle_bootstrap.stages.plan import Plan, mirrors_of, needs
 from paddle_bootstrap.stages.wish import Wish
 
 
 def fetch_wheels(wish: Wish, plan: Plan) -> Fetched:
     """Bring the selection's wheels into the store. All the room, the target's too, is asked for before the first byte."""
-    mirrors = mirrors_of(wish)
     if plan.state is not None:
         space.require(needs(wish, plan))
     if plan.missing:
         size = progress.human_bytes(plan.missing_bytes)
         progress.step(f"fetching {len(plan.missing)} wheels of {plan.lock.name} ({size})")
-    folder = plan.lock.build.index_folder if plan.lock.build else None
+    return _fetch(wish, plan, plan.selection.wheels, unpack=plan.state is not None)
+
+
+def _fetch(wish: Wish, plan: Plan, wheels: Sequence[Wheel], *, unpack: bool) -> Fetched:
     return fetch(
-        plan.selection.wheels,
-        build=folder,
-        mirrors=mirrors,
+        wheels,
+        build=plan.lock.build.index_folder if plan.lock.build else None,
+        mirrors=mirrors_of(wish),
         store=Store(wish.store),
         terms=wish.terms,
         environ=wish.environ,
-        unpack=plan.state is not None,
+        unpack=unpack,
     )
 
 
@@ -39,7 +44,24 @@ def install_target(wish: Wish, plan: Plan, fetched: Fetched) -> Installed:
     assert plan.state is not None
     assert all(wheel.filename in fetched.files for wheel in plan.selection.wheels)
     store = Store(wish.store)
-    unpack = partial(unpacked, store)
     unpack_missing(store, plan.selection.wheels)
+    unpack = partial(_unpacked, wish, plan)
     request = Request(plan.selection, plan.state, plan.interpreter, plan.cuda, unpack, wish.environ, wish.in_place)
-    return install(request)
+    installed = install(request)
+    tidy_store(wish, plan)
+    return installed
+
+
+def _unpacked(wish: Wish, plan: Plan, wheel: Wheel, *, again: bool = False) -> Path:
+    """A wheel that was not kept is fetched once more when it has to be unpacked again."""
+    store = Store(wish.store)
+    if again and store.has(wheel) is None:
+        progress.step(f"fetching {wheel.filename} again: it was not kept")
+        _fetch(wish, plan, [wheel], unpack=False)
+    return unpacked(store, wheel, again=again)
+
+
+def tidy_store(wish: Wish, plan: Plan) -> None:
+    """After an installation: wheel files that the user does not want to keep are removed, the unpacked copies stay."""
+    if not wish.keep_wheels:
+        drop_wheels(Store(wish.store), plan.selection.wheels)

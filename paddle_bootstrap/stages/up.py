@@ -15,7 +15,7 @@ from paddle_bootstrap.results.model import Results
 from paddle_bootstrap.stages.facts import reading_facts
 from paddle_bootstrap.stages.judge import preflight, verify_target
 from paddle_bootstrap.stages.plan import mirrors_of, plan_target
-from paddle_bootstrap.stages.provision import fetch_wheels, install_target
+from paddle_bootstrap.stages.provision import fetch_wheels, install_target, tidy_store
 from paddle_bootstrap.stages.wish import Judging, Wish
 
 
@@ -41,6 +41,7 @@ def _provision(wish: Wish) -> tuple[Mapping[str, Any], ...]:
     plan = plan_target(wish)
     if plan.is_current:
         tidy(plan.target)
+        tidy_store(wish, plan)
         progress.step(f"{plan.target}: nothing to do, {plan.lock.name} is installed")
         return ()
     fetched = fetch_wheels(wish, plan)

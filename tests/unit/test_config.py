@@ -86,3 +86,11 @@ def test_relative_paths_are_meant_from_the_file(tmp_path: Path) -> None:
 def test_a_locks_name_is_not_a_path(tmp_path: Path) -> None:
     path = write(tmp_path / config.NAME, 'lock = "cpu-3_3_1"')
     assert config.load((path,)) == {"lock": "cpu-3_3_1"}
+
+
+def test_a_switch_is_true_or_false(tmp_path: Path) -> None:
+    path = write(tmp_path / config.NAME, "keep-wheels = false\n")
+    assert config.load((path,)) == {"keep-wheels": False}
+    write(path, 'keep-wheels = "no"\n')
+    with pytest.raises(ConfigError, match="keep-wheels must be true or false, not 'no'"):
+        config.load((path,))

@@ -24,7 +24,13 @@ def text(name: str) -> str:
 def flags() -> set[str]:
     commands = [main, *(main.get_command(None, verb) for verb in VERBS)]  # type: ignore[arg-type]
     commands += [each for command in commands if isinstance(command, click.Group) for each in command.commands.values()]
-    return {flag for command in commands if command for option in command.params for flag in option.opts}
+    return {
+        flag
+        for command in commands
+        if command
+        for option in command.params
+        for flag in (*option.opts, *option.secondary_opts)
+    }
 
 
 @pytest.mark.parametrize("name", READMES)
