@@ -112,6 +112,15 @@ def test_nobody_reads(words: list[str], results: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("words", [["report"], ["report", "--format", "json"], ["report", "--schema"]])
+def test_a_full_disk_behind_standard_output(words: list[str], results: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*TOOL, *words, results], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cannot write standard output: No space left on device\nnext:")
+    assert "Traceback" not in done.stderr
+
+
 def test_nobody_reads_standard_error_either(lock: Path, here: Path) -> None:
     """Exit code 1 would say that the host was rejected."""
     ours, theirs = os.pipe()
