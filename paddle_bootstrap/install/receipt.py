@@ -13,6 +13,13 @@ from paddle_bootstrap.errors import InstallFailed
 
 FOLDER = ".paddle-bootstrap"
 SCHEMA_VERSION = 1
+_LISTS = ("groups", "wheels", "links", "found")
+_KINDS: Mapping[str, tuple[type, ...]] = {  # of what is no text
+    **dict.fromkeys(_LISTS, (list,)),
+    "build": (dict, type(None)),
+    "libraries": (dict,),
+    "schema_version": (int,),
+}
 
 
 @dataclass(frozen=True)
@@ -48,8 +55,10 @@ def read(env: Path) -> Receipt | None:
     if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION or not known >= set(data):
         raise InstallFailed(f"{path} was written by another version of the tool", hint="update paddle-bootstrap")
     try:
-        tuples = {key: tuple(data[key]) for key in ("groups", "wheels", "links")}
-        return Receipt(**{**data, **tuples, "found": tuple(data.get("found", ()))})
+        for key, value in data.items():
+            if not isinstance(value, _KINDS.get(key, (str,))):
+                raise TypeError(f"{key} is {value!r}")
+        return Receipt(**{**data, **{key: tuple(data[key]) for key in _LISTS if key in data}})
     except (KeyError, TypeError) as error:
         raise InstallFailed(f"{path} is not a receipt: {error}", hint=f"remove {path} and install again") from error
 

@@ -51,6 +51,8 @@ BROKEN = {
     "no JSON": ("{", "cannot be read"),
     "another version": (json.dumps({"schema_version": 2}), "another version of the tool"),
     "an unknown key": (json.dumps({**asdict(RECEIPT), "new": 1}), "another version of the tool"),
+    "build is a number": (json.dumps({"schema_version": 1, "build": 5}), "is not a receipt: build is 5"),
+    "libraries is a text": (json.dumps({"schema_version": 1, "libraries": "x"}), "is not a receipt: libraries is 'x'"),
     "a key is missing": (json.dumps({"schema_version": 1}), "is not a receipt"),
     "a list": ("[]", "another version of the tool"),
 }
