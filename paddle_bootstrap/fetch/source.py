@@ -97,7 +97,10 @@ class Connection:
                 if any(name.lower().startswith(version) for name in page)
                 else f", nor any of version {wheel.version}"
             )
-            raise MirrorFailure("missing", f"it does not list the file{older}")
+            nothing = (
+                "" if any(name.endswith((".whl", ".gz", ".zip")) for name in page) else "; its page lists no package"
+            )
+            raise MirrorFailure("missing", f"it does not list the file{older}{nothing}")
         right = sorted(
             (link for link in links if link.sha256 in (None, wheel.sha256)), key=lambda link: link.sha256 is None
         )
@@ -138,7 +141,7 @@ class Connection:
         answer = self._web.get(url, {"Accept": ACCEPT})
         try:
             _require_ok(answer, "its index page")
-            page = parse(answer.read(_LONGEST_PAGE), answer.headers.get("Content-Type", ""), answer.url)
+            page = parse(answer.read(_LONGEST_PAGE, self.patience), answer.headers.get("Content-Type", ""), answer.url)
         finally:
             answer.close()
         links = [link.url for found in page.values() for link in found]

@@ -10,15 +10,15 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote, urljoin, urlsplit
 
 from paddle_bootstrap import __version__
 from paddle_bootstrap.errors import UsageError
-from paddle_bootstrap.fetch.failure import Kind, MirrorFailure
+from paddle_bootstrap.fetch.failure import MirrorFailure
 from paddle_bootstrap.fetch.patience import Patience
 from paddle_bootstrap.fetch.proxies import proxy_for
+from paddle_bootstrap.fetch.speaking import speaking
 from paddle_bootstrap.fetch.trust import checked, is_named, unchecked
 from paddle_bootstrap.mirrors.credentials import Login, from_keyring, from_netrc, split
 from paddle_bootstrap.mirrors.model import Mirror
@@ -64,14 +64,17 @@ class Answer:
         memory[: len(data)] = data
         return len(data)
 
-    def read(self, limit: int) -> bytes:
-        """The whole body. Raises MirrorFailure when it is cut or longer than ``limit``."""
-        data, memory = bytearray(), memoryview(bytearray(1 << 16))
+    def read(self, limit: int, patience: Patience) -> bytes:
+        """The whole body. Raises MirrorFailure when it is cut, longer than ``limit``, or as slow as silence."""
+        data, memory, began = bytearray(), memoryview(bytearray(1 << 16)), time.monotonic()
         while count := self.read_into(memory):
             self.heard()
             data += memory[:count]
             if len(data) > limit:
                 raise MirrorFailure("refused", f"its answer is longer than {limit >> 20} MiB")
+            seconds = time.monotonic() - began
+            if seconds > patience.read and len(data) < patience.floor * seconds:
+                raise MirrorFailure("broken", f"of its answer {len(data)} bytes came in {seconds:.0f} s", retry=True)
         if self.cut:
             raise MirrorFailure("broken", "its answer was cut", retry=True)
         return bytes(data)
@@ -80,7 +83,9 @@ class Answer:
         """Keep the connection when the body was read to its end or almost, else end it."""
         try:
             if self._left is not None and self._left <= _DRAINED and not self.cut:
-                self.read(_DRAINED)
+                memory = memoryview(bytearray(_DRAINED))
+                while self.read_into(memory):
+                    pass
         except MirrorFailure:
             self.cut = True
         unread = self._left != 0 and not self._response.isclosed()
@@ -251,30 +256,6 @@ class Web:
             raise
         connection.sock.settimeout(self.patience.read)
         return connection
-
-
-@contextmanager
-def speaking(stage: str = "answer") -> Iterator[None]:
-    """What a connection can raise, in words that hold no secret."""
-    early = stage != "answer"
-    kind: Kind = "unreachable" if early else "broken"
-    try:
-        yield
-    except ssl.SSLCertVerificationError as error:
-        raise MirrorFailure("unreachable", f"its certificate is not trusted: {error.verify_message}") from error
-    except ssl.SSLError as error:
-        raise MirrorFailure(kind, f"TLS failed: {error.reason or type(error).__name__}", retry=not early) from error
-    except TimeoutError as error:
-        words = "no connection in time" if early else "it fell silent"
-        raise MirrorFailure(kind, words, retry=not early) from error
-    except socket.gaierror as error:
-        raise MirrorFailure("unreachable", "its host name is not known") from error
-    except http.client.HTTPException as error:
-        raise MirrorFailure(kind, f"its answer is broken ({type(error).__name__})", retry=not early) from error
-    except OSError as error:
-        if error.strerror is None:  # http.client: the proxy would not open a tunnel
-            raise MirrorFailure("unreachable", "the proxy refused to connect to it") from None
-        raise MirrorFailure(kind, error.strerror.lower(), retry=not early) from error
 
 
 def _origin(url: str) -> Origin:

@@ -67,6 +67,7 @@ class FakeMirror:
     files_at: str | None = None  # links lead to this address instead of our own
     chunked: bool = False
     tls: Path | None = None  # certificate and key in one file; the address is then https
+    host: str = "127.0.0.1"
     proxy_login: tuple[str, str] | None = None  # asked of those who come through us as a proxy
     rate: float | None = None  # bytes per second of each answer with a file
     delay: float = 0.0  # seconds before the first byte of each answer with a file
@@ -78,7 +79,7 @@ class FakeMirror:
     requests: list[Request] = field(default_factory=list)
 
     def __enter__(self) -> FakeMirror:
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = (_Server6 if ":" in self.host else _Server)((self.host, 0), _Handler)
         self._server.mirror = self
         if self.tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -103,7 +104,8 @@ class FakeMirror:
 
     @property
     def root(self) -> str:
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -128,6 +130,10 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is part of the tests."""
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _Handler(BaseHTTPRequestHandler):
