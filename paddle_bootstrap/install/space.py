@@ -39,9 +39,14 @@ def needs(
         Need("wheels to download", store, sum(wheel.size or 0 for wheel in missing)),
         Need("their unpacked copy", store, copied),
     ]
-    if _device(store) != _device(target) or foreign_owner(target):
+    if apart(store, target) or foreign_owner(target):
         wanted.append(Need("the target", target, unpacked))
     return tuple(wanted)
+
+
+def apart(store: Path, target: Path) -> bool:
+    """They are on different file systems, so files are copied instead of linked."""
+    return _device(store) != _device(target)
 
 
 def describe(wanted: Sequence[Need]) -> list[str]:

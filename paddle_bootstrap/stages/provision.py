@@ -47,6 +47,8 @@ def install_target(wish: Wish, plan: Plan, fetched: Fetched) -> Installed:
     unpack_missing(store, plan.selection.wheels)
     unpack = partial(_unpacked, wish, plan)
     request = Request(plan.selection, plan.state, plan.interpreter, plan.cuda, unpack, wish.environ, wish.in_place)
+    if space.apart(store.root, plan.target):
+        progress.note(f"{store.root} and {plan.target} are on different file systems: files are copied, not linked")
     installed = install(request)
     tidy_store(wish, plan)
     return installed
