@@ -13,6 +13,7 @@ from paddle_bootstrap.fetch.unpacked import drop_wheels, unpack_missing, unpacke
 from paddle_bootstrap.install import space
 from paddle_bootstrap.install.install import Installed, Request, install
 from paddle_bootstrap.lock.model import Wheel
+from paddle_bootstrap.mirrors.model import Mirror
 from paddle_bootstrap.stages.plan import Plan, mirrors_of, needs
 from paddle_bootstrap.stages.wish import Wish
 
@@ -21,17 +22,18 @@ def fetch_wheels(wish: Wish, plan: Plan) -> Fetched:
     """Bring the selection's wheels into the store. All the room, the target's too, is asked for before the first byte."""
     if plan.state is not None:
         space.require(needs(wish, plan))
+    mirrors = mirrors_of(wish)  # an unknown one is refused before anything is announced
     if plan.missing:
         size = progress.human_bytes(plan.missing_bytes)
         progress.step(f"fetching {len(plan.missing)} wheels of {plan.lock.name} ({size})")
-    return _fetch(wish, plan, plan.selection.wheels, unpack=plan.state is not None)
+    return _fetch(wish, plan, plan.selection.wheels, mirrors, unpack=plan.state is not None)
 
 
-def _fetch(wish: Wish, plan: Plan, wheels: Sequence[Wheel], *, unpack: bool) -> Fetched:
+def _fetch(wish: Wish, plan: Plan, wheels: Sequence[Wheel], mirrors: Sequence[Mirror], *, unpack: bool) -> Fetched:
     return fetch(
         wheels,
         build=plan.lock.build.index_folder if plan.lock.build else None,
-        mirrors=mirrors_of(wish),
+        mirrors=mirrors,
         store=Store(wish.store),
         terms=wish.terms,
         environ=wish.environ,
@@ -59,7 +61,7 @@ def _unpacked(wish: Wish, plan: Plan, wheel: Wheel, *, again: bool = False) -> P
     store = Store(wish.store)
     if again and store.has(wheel) is None:
         progress.step(f"fetching {wheel.filename} again: it was not kept")
-        _fetch(wish, plan, [wheel], unpack=False)
+        _fetch(wish, plan, [wheel], mirrors_of(wish), unpack=False)
     return unpacked(store, wheel, again=again)
 
 
