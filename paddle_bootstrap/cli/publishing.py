@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,8 +21,22 @@ _BY_SUFFIX = {".json": "json", ".xml": "junit", ".txt": "terminal"}
 
 
 def report_targets(params: Mapping[str, Any]) -> tuple[tuple[str, Path], ...]:
-    """``--report`` values as (format, file), judged before any work is done."""
-    return tuple(_target(value) for value in params["report"])
+    """``--report`` values as (format, file). They and ``--results`` are judged before any work is done."""
+    targets = tuple(_target(value) for value in params["report"])
+    for option, path in (("--results", params.get("results")), *(("--report", target) for _, target in targets)):
+        if path is not None and (problem := _unwritable(path)):
+            raise click.BadParameter(f"{path} cannot be written: {problem}", param_hint=option)
+    return targets
+
+
+def _unwritable(path: Path) -> str | None:
+    if path.is_dir():
+        return "it is a directory"
+    nearest = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not nearest.is_dir():
+        return f"{nearest} is not a directory"
+    allowed = os.access(nearest, os.W_OK | os.X_OK) or (path.exists() and os.access(path, os.W_OK))
+    return None if allowed else f"no permission in {nearest}"
 
 
 def _target(value: str) -> tuple[str, Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from paddle_bootstrap.cli import run
 from tests.unit.cli.conftest import Command
 
 
@@ -146,3 +147,15 @@ def test_a_working_directory_that_is_gone(command: Command, here: Path) -> None:
     said = command("plan")
     assert said.code == 2
     assert "the working directory is gone" in said.err
+
+
+@pytest.mark.parametrize("option", ["--results", "--report"])
+@pytest.mark.parametrize(("place", "told"), [("", "it is a directory"), ("a file/x.json", "is not a directory")])
+def test_where_results_go_is_judged_before_any_work(
+    option: str, place: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a file").touch()
+    target = tmp_path / place
+    words = [option, str(target) if option == "--results" else f"json:{target}"]
+    assert run(["verify", "--env", str(tmp_path / "nowhere"), *words]) == 2
+    assert told in capsys.readouterr().err
