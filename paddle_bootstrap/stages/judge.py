@@ -104,7 +104,7 @@ def _run(wish: Wish, judging: Judging, judged: _Judged, facts: Facts) -> Results
         preflight=judged.stage == "preflight",
         on_result=_note,
     )
-    if judged.stage == "verify" and not any(check.level == judging.level for check in checks):
+    if judging.level != "quick" and judging.keyword is None and all(check.level != judging.level for check in checks):
         progress.warn(f"there is no check of level {judging.level}: those of the levels below it ran")
     return Results(
         tool=f"paddle-bootstrap {__version__}",
