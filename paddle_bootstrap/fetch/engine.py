@@ -75,7 +75,7 @@ class Engine:
         finally:
             work.close()
             if alongside:
-                alongside.close(finish=finished)
+                alongside.close(finish=finished and all(arriving.kept for arriving in arrivings))
         return ledger.brought(arrivings, [wheel for wheel in sized if wheel.size is None])
 
     def _sized(self, wheel: Wheel, lanes: Sequence[Lane]) -> Wheel:

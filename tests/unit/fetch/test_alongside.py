@@ -65,6 +65,19 @@ def test_a_liar_leaves_nothing_unpacked(bring: Bring, store: Store, tmp_path: Pa
     assert found(unpacked(store, wheel)) == contents(path)
 
 
+def test_unpacking_ends_when_the_rest_cannot_be_had(bring: Bring, store: Store, tmp_path: Path) -> None:
+    """The directory came and the unpacking began; a piece in the middle never comes right."""
+    wheel, data = make_wheel(size=30_000_000)
+    wheel = with_pieces(wheel, data, tmp_path)
+    wrong = bytearray(data)
+    wrong[9_000_000] ^= 1
+    with FakeMirror({wheel.filename: data}) as liar:
+        liar.faults[wheel.filename] = Fault(body=bytes(wrong))
+        with pytest.raises(WrongBytes):
+            bring(wheel, liar.url, unpack=True)
+    assert store.unpacked(wheel) is None
+
+
 def test_an_edited_file_is_unpacked_again(bring: Bring, store: Store) -> None:
     wheel, data = make_wheel(size=1000)
     with FakeMirror({wheel.filename: data}) as mirror:
