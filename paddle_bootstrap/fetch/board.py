@@ -181,24 +181,11 @@ class Board:
                 run.arriving.give_back(block for block in range(run.pos, run.end) if block not in held)
             self.condition.notify_all()
 
-    def _given_up(self, run: Run) -> bool:
-        """Nothing more of ``run`` is kept.
-
-        What a liar was asked for before it was named goes on while its pieces are right: megabytes of it are on the way.
-        """
-        arriving, out = run.arriving, run.line.lane.out
-        if self.over or run.line.cut or arriving.named:
-            return True
-        if out is None:
-            return False
-        judged = out.kind == "wrong" and arriving.wheel.pieces and not run.whole and not run.alone
-        return not judged or bool(run.gained and arriving.states[run.pos - 1] != DONE)
-
     def begin(self, run: Run) -> int | None:
         """The block that the next bytes belong to; None when nothing of ``run`` is missing any more."""
         with self.condition:
             states = run.arriving.states
-            if self._given_up(run) or run.pos >= run.end:
+            if self.over or run.line.cut or run.arriving.named or run.line.lane.out or run.pos >= run.end:
                 return None
             missing = any(states.find(state, run.pos, run.end) >= 0 for state in (ASKED, FREE, DOUBTED))
             return run.pos if missing else None
@@ -207,7 +194,7 @@ class Board:
         """Keep ``data`` as ``block`` unless it is there; returns the piece that it completes."""
         arriving, lane = run.arriving, run.line.lane
         with self.condition:
-            if self._given_up(run):
+            if self.over or run.line.cut or lane.out or arriving.named:
                 return None  # the block stays with ``run``, whose release makes it free
             run.pos = block + 1
             doubt = arriving.doubts.get(block // BLOCKS)

@@ -66,8 +66,6 @@ class Ledger:
         lane, wheel = run.line.lane, run.arriving.wheel
         part = self._part(wheel, lane)
         part.errors += 1
-        if lane.out:
-            return 0.0
         if failure.kind in ("refused", "limited", "unreachable") and self._is_extra(run):
             lane.slow_down()
             return 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,11 +16,10 @@ _VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 def checked(mirror: Mirror, environ: Mapping[str, str]) -> ssl.SSLContext:
     """What a mirror's connections trust. Raises MirrorFailure."""
     named = mirror.certificate or next((environ[name] for name in _VARIABLES if environ.get(name)), "")
-    named = os.path.expanduser(named)  # noqa: PTH111 no error for the home of nobody
     try:
-        if named and Path(named).is_dir():
-            return ssl.create_default_context(capath=named)
-        return ssl.create_default_context(cafile=named or None)
+        if named and Path(named).expanduser().is_dir():
+            return ssl.create_default_context(capath=str(Path(named).expanduser()))
+        return ssl.create_default_context(cafile=str(Path(named).expanduser()) if named else None)
     except (OSError, ssl.SSLError) as error:
         raise MirrorFailure("unreachable", f"its certificates cannot be read: {named}") from error
 

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
 from paddle_bootstrap.errors import DamagedLock, WrongBytes
-from paddle_bootstrap.fetch import blame
-from paddle_bootstrap.fetch.arriving import BLOCKS, Arriving
-from paddle_bootstrap.fetch.block_map import BLOCK
-from paddle_bootstrap.fetch.board import Board, Run
-from paddle_bootstrap.fetch.judge import Judge
-from paddle_bootstrap.fetch.lane import Lane, Line
-from paddle_bootstrap.fetch.patience import Patience
-from paddle_bootstrap.fetch.source import Source
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.lock.model import PIECE_SIZE, Wheel
-from paddle_bootstrap.mirrors.model import mirror_at
 from tests.fakes.mirror import FakeMirror, Fault
 from tests.unit.fetch.conftest import HASTE, Bring, Heard
 from tests.unit.fetch.pieced import pieced, received
@@ -109,41 +99,3 @@ def test_piece_digests_of_another_file(bring: Bring) -> None:
         pytest.raises(DamagedLock, match="piece digests"),
     ):
         bring(replace(WHEEL, sha256="0" * 64), mirror.url)
-
-
-def deliver(board: Board, judge: Judge, run: Run, data: bytes) -> int:
-    """What ``run`` was asked for arrives; returns how many blocks of it are kept."""
-    kept = 0
-    while (block := board.begin(run)) is not None:
-        piece = board.commit(run, block, memoryview(data)[block * BLOCK : (block + 1) * BLOCK])
-        kept += 1
-        if piece is not None:
-            judge.judge(run.arriving, piece, memoryview(bytearray(BLOCK)))
-    return kept
-
-
-@pytest.mark.parametrize(("flip", "kept"), [(None, 2 * BLOCKS), (10, BLOCKS)], ids=["right", "wrong again"])
-def test_what_a_liar_was_asked_for_before_it_was_named(
-    store: Store, environ: Mapping[str, str], flip: int | None, kept: int
-) -> None:
-    """It is on the way: kept as long as its pieces are right. Nothing more is asked for."""
-    lane = Lane(0, Source(mirror_at("http://127.0.0.1:9/simple"), environ, Patience()), 4, 0.0)
-    arriving = Arriving(store, WHEEL, len(DATA))
-    board = Board([arriving])
-    judge = Judge(board, [lane], store, None)
-    early, line = Line(lane, lane.source.connect()), Line(lane, lane.source.connect())
-    lane.lines += [early, line]
-    run = Run(arriving, early, *(arriving.ask(2 * BLOCKS) or (0, 0)))
-    board.runs.append(run)
-    data = bytearray(DATA)
-    if flip is not None:
-        data[flip] ^= 1
-    first = board.begin(run)
-    assert first == 0
-    with board.condition:
-        blame.accuse(lane, arriving, "it lied elsewhere")
-    assert board.next(line) is None
-    assert deliver(board, judge, run, bytes(data)) == kept
-    assert list(arriving.verified) == ([1, 1, 0] if flip is None else [0, 0, 0])
-    board.release(run)
-    arriving.close(board.condition)
