@@ -132,7 +132,8 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
     ),
 }
 FETCHING = ("connections", "limit_rate", "trusted_host")
-INSTALLING = ("env", "python", "paddle", "lock", "store", "device", "mirror", "cuda_runtime", *FETCHING)
+PLANNING = ("env", "python", "paddle", "lock", "store", "device", "mirror", "cuda_runtime")
+INSTALLING = (*PLANNING, *FETCHING)
 JUDGING = ("level", "checks", "keyword", "results", "report")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from paddle_bootstrap.cli.options import INSTALLING, options, wish
+from paddle_bootstrap.cli.options import PLANNING, options, wish
 from paddle_bootstrap.cli.output import say
 from paddle_bootstrap.host.facts import to_json
 from paddle_bootstrap.progress import human_bytes
@@ -16,7 +16,7 @@ from paddle_bootstrap.stages.plan import describe, plan_target
 
 
 @click.command("plan")
-@options(*INSTALLING)
+@options(*PLANNING)
 @click.option("--json", "as_json", is_flag=True, help="Facts and plan as JSON.")
 def command(*, as_json: bool, verbose: bool, **params: Any) -> int:
     """Show the chosen build, what would be fetched from where, and what would change."""

@@ -13,7 +13,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,12 +22,6 @@ from paddle_bootstrap.lock.model import Wheel
 from paddle_bootstrap.progress import human_bytes
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-def default_root(environ: Mapping[str, str]) -> Path:
-    """``paddle-bootstrap`` in the XDG cache directory."""
-    cache = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/") / ".cache"
-    return Path(cache) / "paddle-bootstrap"
 
 
 class Store:

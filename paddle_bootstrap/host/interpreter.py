@@ -18,8 +18,6 @@ class Interpreter:
     prefix: str  # sys.prefix
     base_prefix: str  # sys.base_prefix; equals prefix outside an environment
     site_packages: str  # sysconfig platlib
-    externally_managed: bool  # PEP 668
-    conda: bool  # prefix holds conda-meta
 
     @property
     def minor(self) -> str:

@@ -37,8 +37,6 @@ def main():
                 "prefix": sys.prefix,
                 "base_prefix": sys.base_prefix,
                 "site_packages": paths["platlib"],
-                "externally_managed": os.path.exists(os.path.join(paths["stdlib"], "EXTERNALLY-MANAGED")),
-                "conda": os.path.isdir(os.path.join(sys.prefix, "conda-meta")),
             }
         )
     )

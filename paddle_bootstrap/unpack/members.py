@@ -12,7 +12,6 @@ from paddle_bootstrap.errors import RefusedWheel
 
 _KINDS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 _ENCRYPTED = 0x1
-DIRECTORY_ROOM = 66_000  # bytes before the end in which the end record is looked for: a comment may be 65,535 long
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ import pytest
 
 from paddle_bootstrap.errors import DamagedLock, InstallFailed, NoSpace, TargetBusy
 from paddle_bootstrap.fetch.block_map import BLOCK, BlockMap
-from paddle_bootstrap.fetch.store import Store, default_root
+from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.filelock import held
+from paddle_bootstrap.stages.wish import default_store
 from tests.fakes.mirror import FakeMirror, Fault, make_wheel
 from tests.unit.fetch.conftest import Bring, Heard
 
@@ -32,6 +33,7 @@ from paddle_bootstrap import progress
 from paddle_bootstrap.fetch.fetch import fetch
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.lock.model import Wheel
+from paddle_bootstrap.stages.wish import default_store
 from paddle_bootstrap.mirrors.model import mirror_at
 
 class Told:
@@ -53,9 +55,9 @@ def start(url: str, store: Store, *under: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_default_root() -> None:
-    assert default_root({"HOME": "/h"}) == Path("/h/.cache/paddle-bootstrap")
-    assert default_root({"HOME": "/h", "XDG_CACHE_HOME": "/c"}) == Path("/c/paddle-bootstrap")
+def test_the_default_store() -> None:
+    assert default_store({"HOME": "/h"}) == Path("/h/.cache/paddle-bootstrap")
+    assert default_store({"HOME": "/h", "XDG_CACHE_HOME": "/c"}) == Path("/c/paddle-bootstrap")
 
 
 @pytest.mark.parametrize("filename", ["../x.whl", "a/b.whl", "", ".", ".."])

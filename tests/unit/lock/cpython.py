@@ -31,6 +31,4 @@ def cpython(minor: str, *, glibc: str = "2.36", **markers: str) -> Interpreter:
         prefix=f"/opt/python{minor}",
         base_prefix=f"/opt/python{minor}",
         site_packages=f"/opt/python{minor}/lib/python{minor}/site-packages",
-        externally_managed=False,
-        conda=False,
     )
