@@ -34,6 +34,7 @@ from paddle_bootstrap.mirrors.redact import redact
 SOURCES = Path(__file__).with_name("sources.toml")
 _KEPT_OUT = ("UV_", "PIP_", "PYTHON", "VIRTUAL_ENV", "CONDA_")  # settings of whoever composes may not reach the lock
 _KEPT = ("UV_CACHE_DIR",)
+_PLATFORMS = (17, 28, *range(31, 41))  # minor versions of glibc that uv's --python-platform takes
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _resolved(source: Mapping[str, Any], python: str, index: Index) -> list[Requ
         constraints.write_text("\n".join(source["constraints"]), encoding="utf-8")
         command = [find_uv_bin(), "pip", "compile", "--no-config", "--no-header", "--no-annotate", "--quiet"]
         command += ["--only-binary", ":all:", "--python", sys.executable, "--python-version", python]
-        command += ["--python-platform", f"x86_64-manylinux_{source['glibc'].replace('.', '_')}"]
+        command += ["--python-platform", _platform(source["glibc"])]
         command += ["--exclude-newer", index.newest, "--constraints", str(constraints), "-"]
         done = subprocess.run(
             command,
@@ -139,6 +140,12 @@ def _resolved(source: Mapping[str, Any], python: str, index: Index) -> list[Requ
             f"uv could not resolve {source['name']} for Python {python}", tried=[redact(done.stderr.strip())]
         )
     return [Requirement(line) for line in done.stdout.splitlines() if "==" in line]
+
+
+def _platform(glibc: str) -> str:
+    """The newest platform uv knows that such a host can run: what fits that fits the host."""
+    wanted = int(glibc.split(".")[1])
+    return f"x86_64-manylinux_2_{max(minor for minor in _PLATFORMS if minor <= wanted)}"
 
 
 def tags_of(python: str, glibc: str) -> list[Tag]:
