@@ -32,6 +32,7 @@ KEYS: Mapping[str, bool] = {
     "limit-rate": False,
     "trusted-host": True,
     "cuda-runtime": False,
+    "keep": False,
     "keep-wheels": False,
     "level": False,
     "checks": True,
@@ -40,7 +41,8 @@ KEYS: Mapping[str, bool] = {
     "log-file": False,
 }
 _COUNTS = {"connections"}
-_SWITCHES = {"keep-wheels"}
+_SWITCHES = {"keep", "keep-wheels"}
+_WORDS = {str: "a string", int: "a whole number", bool: "true or false"}
 _PATHS = {"env", "store", "results", "checks", "log-file"}
 
 
@@ -95,7 +97,7 @@ def _checked_table(path: Path, table: dict[str, Any]) -> dict[str, Any]:
             if value not in kind:
                 raise ConfigError(f"{where}: {key} must be one of {', '.join(kind)}")
         elif type(value) is not kind:
-            raise ConfigError(f"{where}: {key} must be {'a string' if kind is str else 'a whole number'}")
+            raise ConfigError(f"{where}: {key} must be {_WORDS[kind]}")
     if not 1 <= table.get("connections", 1) <= 64:
         raise ConfigError(f"{where}: connections must be between 1 and 64")
     ca = {"ca": _beside(path, table["ca"])} if "ca" in table else {}

@@ -1,4 +1,4 @@
-"""A mirror, as data: only transport, so it needs no trust."""
+"""A mirror, as data: only transport, so it needs no trust; but a few are origins, which say what a lock shall hold."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ class Mirror:
     holds: Holds = "pypi"
     connections: int = CONNECTIONS  # at once, at most
     priority: int = 0  # lower ones are asked first, whatever was measured
+    origin: bool = False  # composing a lock, its word on digests is believed; only ever over verified TLS
     certificate: str | None = None  # file or folder of certificates that replaces the default ones
     proxy: str | None = None
     _login: Login | None = field(default=None, repr=False)
@@ -80,6 +81,7 @@ def mirror_at(
     holds: Holds = "pypi",
     connections: int = CONNECTIONS,
     priority: int = 0,
+    origin: bool = False,
 ) -> Mirror:
     """The mirror at ``url``, its credentials where nobody sees them. Raises UsageError for a bad address."""
     bare, login = split(url.strip())
@@ -93,6 +95,7 @@ def mirror_at(
         holds=holds,
         connections=connections,
         priority=priority,
+        origin=origin,
         certificate=certificate,
         proxy=bare_proxy,
         _login=login,

@@ -25,6 +25,7 @@ KEYS: Mapping[str, type | tuple[str, ...]] = {
     "connections": int,
     "priority": int,
     "ca": str,
+    "origin": bool,
 }
 
 
@@ -43,8 +44,8 @@ def rows(tables: Sequence[Table] = ()) -> tuple[Mirror, ...]:
 
 
 def _changed(row: Table, table: Table) -> Table:
-    """What is told of a row whose address is the user's must not be the shipped one's."""
-    return {**row, **({"note": OWN, "source": OWN} if "url" in table else {}), **table}
+    """What is told, and believed, of a row whose address is the user's must not be the shipped one's."""
+    return {**row, **({"note": OWN, "source": OWN, "origin": False} if "url" in table else {}), **table}
 
 
 def _mirror(row: Table) -> Mirror | None:
@@ -53,6 +54,9 @@ def _mirror(row: Table) -> Mirror | None:
     url = official.address() if row["url"] == OFFICIAL else row["url"]
     if url is None:
         return None
+    if row.get("origin") and not url.startswith("https://"):
+        hint = "a lock believes what an origin says of digests: give its https address, and its certificate with ca"
+        raise ConfigError(f"[[mirror]] {row['name']!r} is an origin without https", hint=hint)
     try:
         return mirror_at(
             url,
@@ -64,6 +68,7 @@ def _mirror(row: Table) -> Mirror | None:
             holds=cast(Holds, row.get("holds", "pypi")),
             connections=row.get("connections", CONNECTIONS),
             priority=row.get("priority", 0),
+            origin=row.get("origin", False),
         )
     except UsageError as error:
         raise ConfigError(f"[[mirror]] {row['name']!r}: {error}", hint=error.hint) from error
