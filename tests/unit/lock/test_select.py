@@ -18,7 +18,15 @@ from tests.unit.lock.cpython import cpython
 from tests.unit.lock.demo import changed, write
 
 CPU, GPU = "cpu-3_3_1", "gpu-2_6_2-cu118"
-PYTHONS = {CPU: ("3.9", "3.10", "3.11", "3.12", "3.13"), GPU: ("3.8", "3.9", "3.10", "3.11", "3.12")}
+OLDER = ("cpu-3_0_0", "cpu-3_1_1", "cpu-3_2_2")
+NEW = ("3.9", "3.10", "3.11", "3.12", "3.13")
+PYTHONS = {
+    CPU: NEW,
+    GPU: ("3.8", "3.9", "3.10", "3.11", "3.12"),
+    "cpu-3_0_0": ("3.8", *NEW),
+    "cpu-3_1_1": NEW,
+    "cpu-3_2_2": NEW,
+}
 ROWS = [
     # lock, python, wheels, of them NVIDIA's, versions that differ between Pythons
     (CPU, "3.9", 17, 0, {"numpy": "2.0.2", "networkx": "3.2.1", "exceptiongroup": "1.3.0"}),
@@ -26,6 +34,10 @@ ROWS = [
     (CPU, "3.11", 16, 0, {"numpy": "2.2.6", "networkx": "3.4.2"}),
     (CPU, "3.12", 16, 0, {"numpy": "2.2.6", "networkx": "3.4.2"}),
     (CPU, "3.13", 16, 0, {"numpy": "2.2.6", "networkx": "3.4.2"}),
+    ("cpu-3_2_2", "3.11", 16, 0, {"numpy": "2.2.6", "networkx": "3.4.2", "safetensors": "0.6.2"}),
+    ("cpu-3_1_1", "3.11", 15, 0, {"numpy": "2.2.6", "networkx": "3.4.2"}),
+    ("cpu-3_0_0", "3.11", 17, 0, {"numpy": "2.2.6", "networkx": "3.4.2", "astor": "0.8.1"}),
+    ("cpu-3_0_0", "3.8", 18, 0, {"numpy": "1.24.4", "setuptools": "75.3.2", "exceptiongroup": "1.3.0"}),
     (GPU, "3.8", 28, 11, {"numpy": "1.24.4", "pillow": "10.4.0", "setuptools": "75.3.2", "exceptiongroup": "1.3.0"}),
     (GPU, "3.9", 28, 11, {"numpy": "1.26.4", "pillow": "11.3.0", "setuptools": "75.8.0", "exceptiongroup": "1.3.0"}),
     (GPU, "3.10", 28, 11, {"numpy": "1.26.4", "pillow": "11.3.0", "setuptools": "75.8.0", "exceptiongroup": "1.3.0"}),
@@ -33,6 +45,7 @@ ROWS = [
     (GPU, "3.12", 27, 11, {"numpy": "1.26.4", "pillow": "11.3.0", "setuptools": "75.8.0"}),
 ]
 ALWAYS = {
+    **{name: {"paddlepaddle": name.removeprefix("cpu-").replace("_", ".")} for name in OLDER},
     CPU: {"paddlepaddle": "3.3.1", "setuptools": "75.8.0", "protobuf": "6.33.2"},
     GPU: {"paddlepaddle-gpu": "2.6.2", "protobuf": "4.25.8"},
 }
@@ -77,7 +90,7 @@ def test_the_cuda_group_is_default_and_can_be_left_out(python: str) -> None:
     assert len(without.wheels) == len(everything.wheels) - 11
 
 
-@pytest.mark.parametrize(("name", "glibc"), [(CPU, "2.28"), (GPU, "2.17")])
+@pytest.mark.parametrize(("name", "glibc"), [(CPU, "2.28"), (GPU, "2.17"), *((name, "2.27") for name in OLDER)])
 def test_the_oldest_host_gets_the_same_files_as_the_newest(name: str, glibc: str) -> None:
     for python in PYTHONS[name]:
         oldest, newest = (pylock.select(shipped(name), cpython(python, glibc=each)) for each in (glibc, "2.41"))
@@ -158,7 +171,10 @@ def test_a_lock_is_found_by_name_or_path(tmp_path: Path) -> None:
     assert pylock.find(str(path)) == path
     with pytest.raises(UsageError) as caught:
         pylock.find("cpu-9_9")
-    assert caught.value.tried == (f"a file {Path('cpu-9_9').absolute()}", f"shipped lock {CPU}", f"shipped lock {GPU}")
+    assert caught.value.tried == (
+        f"a file {Path('cpu-9_9').absolute()}",
+        *(f"shipped lock {name}" for name in sorted(PYTHONS)),
+    )
 
 
 @pytest.mark.parametrize(
