@@ -5,31 +5,25 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import re
 import secrets
 import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from paddle_bootstrap.install import distributions
+from paddle_bootstrap.install import distributions, kept
 from paddle_bootstrap.install.receipt import replace_bytes
-
-_MARK = ".paddle-bootstrap-"
 
 
 def fresh_name(target: Path) -> Path:
     """A place beside ``target`` for a clone of it."""
-    return target.parent / f".{target.name}{_MARK}{secrets.token_hex(4)}"
+    return kept.sibling(target, secrets.token_hex(4))
 
 
 def leftovers(target: Path) -> list[Path]:
-    """Clones that stand beside the target: of killed runs, or of one that is at work."""
-    ours = re.compile(re.escape(f".{target.name}{_MARK}") + "[0-9a-f]{8}")
-    try:
-        return [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]
-    except OSError:
-        return []
+    """Clones that stand beside the target: of killed runs, or of one that is at work. Its kept state is none."""
+    last = kept.read(target)
+    return [path for path in kept.siblings(target) if path != last]
 
 
 def remove_leftovers(target: Path) -> int:

@@ -32,6 +32,12 @@ def exchange(clone: Path, target: Path) -> None:
     _sync_folder(target.parent)
 
 
+def take_away(target: Path, place: Path) -> None:
+    """Rename ``target`` to ``place``, a free name beside it: all of it is gone in one step."""
+    _rename(target, place, _NOREPLACE)
+    _sync_folder(target.parent)
+
+
 def require_swappable(target: Path, beside: Path) -> None:
     """Find out, before any work is done, whether ``target`` can be swapped with something at ``beside``.
 

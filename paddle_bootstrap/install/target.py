@@ -35,14 +35,12 @@ def inspect(
     target: Path, wanted_python: str | None, *, in_place: bool = False, store: Path | None = None
 ) -> TargetState:
     """The state of ``target``. Raises TargetRefused when it is not ours to change."""
-    path = _resolved(target)
-    _require_apart(path)
+    path = writable(target, in_place=in_place)
     if store and store.resolve().is_relative_to(path):
         raise TargetRefused(
             f"the store {store} is inside the target {path}, which is swapped as a whole",
             hint="name another place with --store or --env",
         )
-    _require_writable(path, in_place=in_place)
     if not path.exists():
         return TargetState(path, None, None)
     if (path / "conda-meta").exists():
@@ -59,6 +57,14 @@ def inspect(
     interpreter = _own_python(path)
     _require_python(path, interpreter, wanted_python)
     return TargetState(path, interpreter, receipt.read(path))
+
+
+def writable(target: Path, *, in_place: bool = False) -> Path:
+    """Where ``target`` really is. Raises TargetRefused when this user or this process may not change what stands there."""
+    path = _resolved(target)
+    _require_apart(path)
+    _require_writable(path, in_place=in_place)
+    return path
 
 
 def foreign_owner(path: Path) -> tuple[int, int] | None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paddle_bootstrap.fetch.store import Store
+from paddle_bootstrap.install import kept
 
 
 @dataclass(frozen=True)
@@ -223,8 +224,9 @@ class Provisioning:
         return next((env or self.env).glob("lib/python3.*/site-packages"))
 
     def beside(self) -> set[str]:
-        """What a run left beside the target."""
-        return {path.name for path in self.root.glob(".*") if path.name != f".{self.env.name}.paddle-bootstrap.lock"}
+        """What a run left beside the target: neither its lock nor its kept state."""
+        known = {f".{self.env.name}.paddle-bootstrap.lock", getattr(kept.read(self.env), "name", "")}
+        return {path.name for path in self.root.glob(".*")} - known
 
 
 ONE, TWO, CPU = ("one", "one", "True"), ("two", "two", "True"), ("cpu", "cpu", "False")
