@@ -7,7 +7,7 @@ import json
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -20,39 +20,55 @@ from paddle_bootstrap import progress
 from paddle_bootstrap.errors import NoBuildFits, NoMirrorServes, WrongBytes
 from paddle_bootstrap.lock import pieces
 from paddle_bootstrap.lock.model import Wheel
+from paddle_bootstrap.lock.resolving import fits
 from paddle_bootstrap.mirrors.redact import redact
 
 JSON_PAGE = "application/vnd.pypi.simple.v1+json"
 SECONDS = 60.0  # without a byte
-_TOLD = ("filename", "url", "hashes", "size", "upload-time")  # of every file
+_TOLD = ("filename", "url", "hashes", "size")  # of every file
 _HINT = "locks are composed from an index with PEP 691 pages and PEP 700 fields: --index URL"
 _FAILURES = (OSError, http.client.HTTPException, ValueError)
 
 
 class Index:
-    """The simple index at ``address`` (PEP 691), without what was uploaded after ``newest`` (PEP 700)."""
+    """The simple index at ``address`` (PEP 691), without what was uploaded after ``newest`` (PEP 700).
 
-    def __init__(self, address: str, newest: str) -> None:
+    ``read`` brings a page's bytes; it raises OSError, HTTPException or ValueError. ``with_login`` and ``certificate`` are
+    what uv needs to read the same pages.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        newest: str | None,
+        *,
+        read: Callable[[str], bytes] | None = None,
+        with_login: str | None = None,
+        certificate: str | None = None,
+    ) -> None:
         self.address = address.rstrip("/")
         self.newest = newest
+        self.with_login = with_login or self.address
+        self.certificate = certificate
+        self._bring = read or _over_the_web
         self._pages: dict[str, list[dict[str, Any]]] = {}
 
     def best(self, name: str, version: str, tags: Sequence[Tag]) -> Wheel:
         """The wheel that an installer with ``tags``, best first, takes. Raises NoBuildFits."""
-        rank = {tag: position for position, tag in enumerate(tags)}
         fitting = []
         for file in self.files(name):
-            found = {rank[tag] for tag in _tags(file["filename"], version) if tag in rank}
-            if found and self._was_there(file) and not file.get("yanked"):
-                fitting.append((min(found), file["filename"], file))
+            rank = fits(tags, _tags(file["filename"], version))
+            if rank is not None and self._was_there(file) and not file.get("yanked"):
+                fitting.append((rank, file["filename"], file))
         if not fitting:
-            raise NoBuildFits(f"{name} {version} has no wheel for {tags[0]} that was there on {self.newest}")
+            when = f" that was there on {self.newest}" if self.newest else ""
+            raise NoBuildFits(f"{name} {version} has no wheel for {tags[0]}{when}")
         file = min(fitting)[2]
         return Wheel(name, version, file["filename"], file["size"], file["hashes"]["sha256"])
 
     def _was_there(self, file: Mapping[str, Any]) -> bool:
         """Both times are UTC (PEP 700), some with a fraction of a second: without the Z the shorter text is the earlier."""
-        return bool(file["upload-time"].removesuffix("Z") < self.newest.removesuffix("Z"))
+        return self.newest is None or bool(file["upload-time"].removesuffix("Z") < self.newest.removesuffix("Z"))
 
     def files(self, name: str) -> list[dict[str, Any]]:
         """The files of ``name`` with absolute addresses. Raises NoMirrorServes."""
@@ -62,20 +78,20 @@ class Index:
 
     def _read(self, page: str) -> list[dict[str, Any]]:
         try:
-            with _opened(page, JSON_PAGE) as response:
-                files: list[dict[str, Any]] = json.load(response)["files"]
-            lacking = {name for file in files for name in _TOLD if not file.get(name)}
+            files: list[dict[str, Any]] = json.loads(self._bring(page))["files"]
+            told = (*_TOLD, "upload-time") if self.newest else _TOLD
+            lacking = {name for file in files for name in told if not file.get(name)}
             if lacking or not all(file["hashes"].get("sha256") for file in files):
                 raise ValueError(f"does not tell {', '.join(sorted(lacking)) or 'sha256'} of every file")
             return [{**file, "url": urljoin(page, file["url"])} for file in files]
         except (*_FAILURES, KeyError, TypeError, AttributeError) as error:
             raise NoMirrorServes(f"{redact(page)}: {redact(str(error))}", hint=_HINT) from error
 
-    def obtain(self, wheel: Wheel, folder: Path) -> tuple[Path, pieces.Measured]:
-        """The file of ``wheel`` in ``folder``, downloaded if it is not there, and its digests. Raises WrongBytes."""
+    def obtain(self, wheel: Wheel, folder: Path) -> Path:
+        """The file of ``wheel`` in ``folder``, downloaded if it is not there. Raises WrongBytes."""
         path = folder / wheel.filename
         if path.exists():
-            return path, _verified(wheel, path)
+            return _verified(wheel, path)
         progress.step(f"downloading {wheel.filename}")
         url = next(file["url"] for file in self.files(wheel.name) if file["filename"] == wheel.filename)
         partial = path.with_name(path.name + ".part")
@@ -84,9 +100,13 @@ class Index:
                 shutil.copyfileobj(response, file, 1 << 20)
         except _FAILURES as error:
             raise NoMirrorServes(f"{redact(url)}: {redact(str(error))}") from error
-        measured = _verified(wheel, partial)
-        partial.replace(path)
-        return path, measured
+        _verified(wheel, partial).replace(path)
+        return path
+
+
+def _over_the_web(page: str) -> bytes:
+    with _opened(page, JSON_PAGE) as response:
+        return response.read()
 
 
 def _opened(url: str, accept: str = "*/*") -> http.client.HTTPResponse:
@@ -99,7 +119,7 @@ def _opened(url: str, accept: str = "*/*") -> http.client.HTTPResponse:
     return response
 
 
-def _verified(wheel: Wheel, path: Path) -> pieces.Measured:
+def _verified(wheel: Wheel, path: Path) -> Path:
     measured = pieces.measure(path)
     if (measured.sha256, measured.size) != (wheel.sha256, wheel.size):
         raise WrongBytes(
@@ -110,7 +130,7 @@ def _verified(wheel: Wheel, path: Path) -> pieces.Measured:
             ],
             hint=f"remove {path} and run again",
         )
-    return measured
+    return path
 
 
 def _tags(filename: str, version: str) -> frozenset[Tag]:

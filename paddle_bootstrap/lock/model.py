@@ -69,6 +69,11 @@ def build_from_json(data: Mapping[str, Any]) -> Build:
     )
 
 
+def learned_from_json(data: Mapping[str, Any]) -> Learned:
+    """The Learned that a lock's table wrote. Raises ValueError naming the key that is wrong."""
+    return Learned(**_typed(Learned, data))
+
+
 def _typed(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
     """``data`` with every field of the dataclass ``kind``; those that may be None may be absent."""
     types = get_type_hints(kind)
@@ -94,6 +99,23 @@ def _is(value: Any, wanted: Any) -> bool:
 
 
 @dataclass(frozen=True)
+class Learned:
+    """How a digest is known that no index publishes."""
+
+    file: str
+    how: Literal["first use", "recorded"]
+    source: str  # the host it was downloaded from, or whoever recorded the digest
+    on: str  # UTC date of the composing
+    transport: str | None = None  # what other hosts said of it: evidence about the way, not about the file
+
+    def __str__(self) -> str:
+        origin = (
+            f"first use, from {self.source} on {self.on}" if self.how == "first use" else f"recorded by {self.source}"
+        )
+        return f"{self.file}: {origin}{f' ({self.transport})' if self.transport else ''}"
+
+
+@dataclass(frozen=True)
 class Lock:
     """A PEP 751 lock. ``build`` is None for a lock that is not ours (``fetch`` takes any with hashes)."""
 
@@ -102,6 +124,13 @@ class Lock:
     build: Build | None
     sha256: str  # of the lock file itself
     default_groups: tuple[str, ...]
+    learned: tuple[Learned, ...] = ()
+    extra: tuple[str, ...] = ()  # what the project's settings asked for beside Paddle
+
+    @property
+    def first_use(self) -> tuple[Learned, ...]:
+        """The files whose digest nobody but their host vouches for."""
+        return tuple(learned for learned in self.learned if learned.how == "first use")
 
 
 @dataclass(frozen=True)

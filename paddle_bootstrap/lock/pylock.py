@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, cast
@@ -24,11 +24,21 @@ from paddle_bootstrap import toml
 from paddle_bootstrap.errors import DamagedLock, NoBuildFits, UsageError
 from paddle_bootstrap.host.interpreter import Interpreter
 from paddle_bootstrap.lock import pieces
-from paddle_bootstrap.lock.model import Build, Device, Lock, Selection, Wheel, build_from_json
+from paddle_bootstrap.lock.model import (
+    Build,
+    Device,
+    Learned,
+    Lock,
+    Selection,
+    Wheel,
+    build_from_json,
+    learned_from_json,
+)
 
 SHIPPED = Path(__file__).parent / "shipped"
 TOOL = "paddle-bootstrap"
 SCHEMA = 1  # of [tool.paddle-bootstrap]
+_BESIDE = ("schema", "learned", "extra")  # in [tool.paddle-bootstrap], beside what it says of the build
 MARKERS = (
     "implementation_name",
     "implementation_version",
@@ -87,10 +97,15 @@ def read(path: Path) -> Lock:
     """The lock at ``path``. Raises DamagedLock, which names what is wrong and where."""
     content, lock = _load(path)
     table = (lock.tool or {}).get(TOOL)
+    if table is not None:
+        _require_schema(path, table)
+    learned, extra = ((), ()) if table is None else _origins(path, table, lock)
     return Lock(
         path=path,
         name=name_of(path),
         build=None if table is None else _build(path, table, lock),
+        learned=learned,
+        extra=extra,
         sha256=hashlib.sha256(content).hexdigest(),
         default_groups=tuple(lock.default_groups or ()),
     )
@@ -219,14 +234,36 @@ def _problem(package: Package, wheel: PackageWheel, *, ours: bool) -> str | None
     return None
 
 
-def _build(path: Path, table: Any, lock: Pylock) -> Build:
+def _require_schema(path: Path, table: Any) -> None:
     where = f"{path}: [tool.{TOOL}]"
     if not isinstance(table, dict):
         raise DamagedLock(f"{where} is not a table")
     if (schema := table.get("schema")) != SCHEMA:
         raise DamagedLock(f"{where} has schema {schema}, this version reads {SCHEMA}", hint="update paddle-bootstrap")
+
+
+def _origins(path: Path, table: Mapping[str, Any], lock: Pylock) -> tuple[tuple[Learned, ...], tuple[str, ...]]:
+    """Whose word the lock took for which file, and what it holds beside Paddle."""
+    where = f"{path}: [tool.{TOOL}]"
+    rows, extra = table.get("learned", []), table.get("extra", [])
+    if not isinstance(extra, list) or not all(isinstance(item, str) for item in extra):
+        raise DamagedLock(f"{where}: extra = {extra!r} is not a list of strings")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DamagedLock(f"{where}: learned is not a list of tables")
     try:
-        build = build_from_json({key: value for key, value in table.items() if key != "schema"})
+        learned = tuple(map(learned_from_json, rows))
+    except ValueError as error:
+        raise DamagedLock(f"{where}: learned: {error}") from error
+    held = {wheel.filename for package in lock.packages for wheel in package.wheels or ()}
+    if strange := [row.file for row in learned if row.file not in held]:
+        raise DamagedLock(f"{where}: learned is about {', '.join(strange)}, which the lock does not hold")
+    return learned, tuple(extra)
+
+
+def _build(path: Path, table: Any, lock: Pylock) -> Build:
+    where = f"{path}: [tool.{TOOL}]"
+    try:
+        build = build_from_json({key: value for key, value in table.items() if key not in _BESIDE})
     except ValueError as error:
         raise DamagedLock(f"{where} cannot be read: {error}") from error
     if (build.package, build.version) not in {(package.name, str(package.version)) for package in lock.packages}:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from paddle_bootstrap.errors import NoBuildFits
@@ -29,7 +29,7 @@ def render(source: Mapping[str, Any], pins: Iterable[Pin], unpacked: int) -> str
     pythons = source["pythons"]
     groups = sorted(source.get("groups", {}))
     lines = [
-        "# Made by `make locks` from sources.toml; do not edit.",
+        f"# Made by {source.get('made_by', '`make locks` from sources.toml')}; do not edit.",
         'lock-version = "1.0"',
         f"environments = [{_value(ENVIRONMENT)}]",
         f'requires-python = ">={pythons[0]},<3.{int(pythons[-1].split(".")[1]) + 1}"',
@@ -38,7 +38,7 @@ def render(source: Mapping[str, Any], pins: Iterable[Pin], unpacked: int) -> str
     ]
     for pin in pins:
         lines += ["", *_package(pin, pythons)]
-    return "\n".join([*lines, *_tool(source["build"], unpacked)]) + "\n"
+    return "\n".join([*lines, *_tool(source, unpacked)]) + "\n"
 
 
 def _package(pin: Pin, pythons: Sequence[str]) -> list[str]:
@@ -60,15 +60,20 @@ def _row(wheel: Wheel) -> str:
     return f'    {{ name = {name}, path = {name}, size = {wheel.size}, hashes = {{ sha256 = "{wheel.sha256}" }} }},'
 
 
-def _tool(build: Mapping[str, Any], unpacked: int) -> list[str]:
+def _tool(source: Mapping[str, Any], unpacked: int) -> list[str]:
+    build = source["build"]
     lines = ["", f"[tool.{TOOL}]", f"schema = {SCHEMA}"]
-    lines += [f"{key} = {_value(value)}" for key, value in build.items() if key != "libraries"]
+    lines += [f"{key} = {_value(value)}" for key, value in build.items() if key != "libraries" and value is not None]
     lines += [f"unpacked_bytes = {unpacked}"]
+    lines += [f"extra = {_value(list(source['extra']))}"] if source.get("extra") else []
     if libraries := build.get("libraries"):
         lines += ["", f"[tool.{TOOL}.libraries]"]
         lines += [f"{key} = {_value(libraries[key])}" for key in ("group", "link")]
         lines += ["", f"[tool.{TOOL}.libraries.needs]"]
         lines += [f"{_value(name)} = {_value(major)}" for name, major in libraries["needs"].items()]
+    for learned in source.get("learned", ()):
+        lines += ["", f"[[tool.{TOOL}.learned]]"]
+        lines += [f"{key} = {_value(value)}" for key, value in asdict(learned).items() if value is not None]
     return lines
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paddle_bootstrap.host.interpreter import Interpreter
-from paddle_bootstrap.lock.compose import tags_of
+from paddle_bootstrap.lock.resolving import tags_of
 
 
 def cpython(minor: str, *, glibc: str = "2.36", **markers: str) -> Interpreter:

@@ -12,8 +12,8 @@ from packaging.tags import sys_tags
 from paddle_bootstrap.errors import DamagedLock, NoBuildFits, UsageError
 from paddle_bootstrap.host.pythons import probe
 from paddle_bootstrap.lock import pylock
-from paddle_bootstrap.lock.compose import tags_of
 from paddle_bootstrap.lock.model import Lock, Selection
+from paddle_bootstrap.lock.resolving import tags_of
 from tests.unit.lock.cpython import cpython
 from tests.unit.lock.demo import changed, write
 
