@@ -108,6 +108,9 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
     "in_place": _option(
         "--in-place", is_flag=True, help="Change the target directly where it cannot be swapped in one step."
     ),
+    "repair": _option(
+        "--repair", is_flag=True, help="Compare every file by sha256, not by size alone, and put right what differs."
+    ),
     "keep_wheels": _option(
         "--keep-wheels/--no-keep-wheels",
         envvar="PADDLE_BOOTSTRAP_KEEP_WHEELS",
@@ -227,6 +230,7 @@ def wish(params: Mapping[str, Any]) -> Wish:
         mirror_tables=mirror_tables(),
         cuda_runtime=params.get("cuda_runtime") or "auto",
         in_place=bool(params.get("in_place")),
+        repair=bool(params.get("repair")),
         keep_wheels=bool(params.get("keep_wheels", True)),
         terms=Terms(params.get("connections"), params.get("limit_rate"), tuple(params.get("trusted_host") or ())),
         environ=environ,

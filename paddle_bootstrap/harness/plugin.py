@@ -22,7 +22,7 @@ from paddle_bootstrap.harness.markers import CHECK_SECONDS, LEVELS, MARKERS, lev
 from paddle_bootstrap.harness.subject import TEXT, Session
 from paddle_bootstrap.results.model import Cause, CheckResult, Outcome
 
-GROUPS = ("host", "install", "architecture", "device", "libraries")
+GROUPS = ("host", "install", "files", "architecture", "device", "libraries")
 IMPORT_SECONDS = 60.0  # for a file of checks or a conftest.py: what takes longer hangs
 
 

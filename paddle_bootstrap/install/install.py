@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +16,7 @@ from paddle_bootstrap import __version__, progress
 from paddle_bootstrap.errors import InstallFailed, NoSpace, TargetRefused
 from paddle_bootstrap.filelock import held
 from paddle_bootstrap.host.interpreter import Interpreter
-from paddle_bootstrap.install import bytecode, cuda_runtime, distributions, receipt, swap, target, uv, wheels
+from paddle_bootstrap.install import bytecode, contents, cuda_runtime, distributions, receipt, swap, target, uv, wheels
 from paddle_bootstrap.install import clone as cloning
 from paddle_bootstrap.install.cuda_runtime import CudaChoice
 from paddle_bootstrap.install.receipt import Receipt
@@ -53,6 +53,8 @@ class Request:
     unpack: Unpack
     environ: Mapping[str, str]
     in_place: bool = False
+    repair: bool = False  # compare every file with its digest, not with its size alone
+    origins: Mapping[str, Sequence[str]] = field(default_factory=dict)  # a wheel's sha256 -> the mirrors that brought it
 
     @property
     def build(self) -> Build | None:
@@ -71,13 +73,13 @@ def install(request: Request) -> Installed:
     with _explained(path, "half changed" if request.in_place else "as it was"), _held(path, owner):
         cloning.remove_leftovers(path)
         request = _as_it_is_now(request)
-        if request.state.receipt and is_current(request.state, request.selection, request.cuda):
+        if request.state.receipt and not request.repair and is_current(request.state, request.selection, request.cuda):
             return Installed(request.state.receipt, changed=False, actions=())
         with _workplace(request) as place:
             found = _found(request)
             actions = _build(request, place, copies=owner is not None)
             written = _receipt(request, place, found)
-            receipt.write(place, written, request.selection.lock.path)
+            written = receipt.write(place, written, request.selection.lock.path, _files(request, place, written.links))
             if owner:
                 cloning.give_to(place, *owner)
             with swap.uninterrupted():
@@ -198,7 +200,7 @@ def _install_wheels(request: Request, place: Place, again: Sequence[str]) -> Non
     for wheel in selection.wheels:
         if wheel.name in again or wheel.name not in here or here[wheel.name].version != wheel.version:
             wheels.install(wheel, request.unpack(wheel), place)
-    if spoilt := sorted(_odd(request, place)):
+    if spoilt := sorted({*_odd(request, place), *(_changed(request, place) if request.repair else ())}):
         progress.note(f"unpacking again, its files were edited: {', '.join(spoilt)}")
         for wheel in selection.wheels:
             if wheel.name in spoilt:
@@ -211,6 +213,17 @@ def _install_wheels(request: Request, place: Place, again: Sequence[str]) -> Non
 def _odd(request: Request, place: Place) -> dict[str, str]:
     locked = request.selection.wheels
     return distributions.deviations(place.site_packages, locked, [asdict(wheel) for wheel in locked])
+
+
+def _changed(request: Request, place: Place) -> list[str]:
+    """Packages with a file of another content, though of the right size."""
+    return [wheel.name for wheel in request.selection.wheels if contents.changed(place, wheel, request.unpack(wheel))]
+
+
+def _files(request: Request, place: Path, links: Sequence[str]) -> bytes:
+    spot = Place(place, distributions.site_packages_of(place, request.python), request.python)
+    unpacked = [(wheel, request.unpack(wheel)) for wheel in request.selection.wheels]
+    return contents.listing(spot, unpacked, links)
 
 
 def _make_way(request: Request, place: Place) -> list[str]:
@@ -273,8 +286,16 @@ def _receipt(request: Request, place: Path, found: tuple[str, ...]) -> Receipt:
         ),
         links=_links(distributions.site_packages_of(place, request.python), place) if request.links else (),
         libraries=dict(request.cuda.libraries),
+        origins=_origins(request),
         found=found,
     )
+
+
+def _origins(request: Request) -> dict[str, Sequence[str]]:
+    """Who brought each wheel, as far as that was seen: by this run, or by the one that the last receipt tells of."""
+    before = request.state.receipt
+    known = {**(before.origins if before else {}), **request.origins}
+    return {wheel.sha256: known[wheel.sha256] for wheel in request.selection.wheels if wheel.sha256 in known}
 
 
 def _found(request: Request) -> tuple[str, ...]:

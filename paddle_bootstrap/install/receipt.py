@@ -1,23 +1,31 @@
-"""What was installed into a target, from which lock: ``.paddle-bootstrap/receipt.json``, with a copy of the lock beside it."""
+"""What was installed into a target, from which lock: ``.paddle-bootstrap/receipt.json``.
+
+Beside it stand a copy of the lock, and the sha256 of every file (``contents.py``).
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from paddle_bootstrap.errors import InstallFailed
 
 FOLDER = ".paddle-bootstrap"
+FILES = "files.sha256"
 SCHEMA_VERSION = 1
 _LISTS = ("groups", "wheels", "links", "found")
 _KINDS: Mapping[str, tuple[type, ...]] = {  # of what is no text
     **dict.fromkeys(_LISTS, (list,)),
     "build": (dict, type(None)),
+    "files": (str, type(None)),
     "libraries": (dict,),
+    "made": (bool,),
+    "origins": (dict,),
     "schema_version": (int,),
 }
 
@@ -38,7 +46,10 @@ class Receipt:
     wheels: tuple[Mapping[str, Any], ...]  # name, version, filename, size, sha256
     links: tuple[str, ...]  # relative to the target
     libraries: Mapping[str, str] = field(default_factory=dict)  # runtime system: library name -> file
+    origins: Mapping[str, Sequence[str]] = field(default_factory=dict)  # a wheel's sha256 -> the mirrors that brought it
+    files: str | None = None  # sha256 of the list of files; None: written before there were such lists
     found: tuple[str, ...] = ()  # names of the lock that stood in the target before us: no later lock takes them out
+    made: bool = False  # the environment was made by this tool: uninstalling removes it whole
     schema_version: int = SCHEMA_VERSION
 
 
@@ -63,14 +74,17 @@ def read(env: Path) -> Receipt | None:
         raise InstallFailed(f"{path} is not a receipt: {error}", hint=f"remove {path} and install again") from error
 
 
-def write(env: Path, receipt: Receipt, lock: Path) -> None:
-    """Put ``receipt`` and a copy of ``lock`` into ``env``, each in one step."""
+def write(env: Path, receipt: Receipt, lock: Path, files: bytes) -> Receipt:
+    """Put ``receipt``, a copy of ``lock`` and the list ``files`` into ``env``, each in one step; returns what was written."""
+    receipt = replace(receipt, files=hashlib.sha256(files).hexdigest())
     folder = env / FOLDER
     folder.mkdir(exist_ok=True)
     for old in folder.glob("pylock.*.toml"):
         old.unlink()
     replace_bytes(folder / f"pylock.{receipt.lock_name}.toml", lock.read_bytes())
+    replace_bytes(folder / FILES, files)
     replace_bytes(folder / "receipt.json", (json.dumps(asdict(receipt), indent=2) + "\n").encode())
+    return receipt
 
 
 def replace_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:

@@ -48,12 +48,32 @@ def install_target(wish: Wish, plan: Plan, fetched: Fetched) -> Installed:
     store = Store(wish.store)
     unpack_missing(store, plan.selection.wheels)
     unpack = partial(_unpacked, wish, plan)
-    request = Request(plan.selection, plan.state, plan.interpreter, plan.cuda, unpack, wish.environ, wish.in_place)
+    request = Request(
+        plan.selection,
+        plan.state,
+        plan.interpreter,
+        plan.cuda,
+        unpack,
+        wish.environ,
+        in_place=wish.in_place,
+        repair=wish.repair,
+        origins=_origins(plan, fetched),
+    )
     if space.apart(store.root, plan.target):
         progress.note(f"{store.root} and {plan.target} are on different file systems: files are copied, not linked")
     installed = install(request)
     tidy_store(wish, plan)
     return installed
+
+
+def _origins(plan: Plan, fetched: Fetched) -> dict[str, tuple[str, ...]]:
+    """Which mirrors sent bytes of each wheel in this run; a wheel that was in the store came from nobody."""
+    found: dict[str, tuple[str, ...]] = {}
+    for wheel in plan.selection.wheels:
+        parts = [record for record in fetched.transfers if record.filename == wheel.filename and record.bytes]
+        if sent := tuple(sorted({record.mirror for record in parts if record.outcome != "wrong"})):
+            found[wheel.sha256] = sent
+    return found
 
 
 def _unpacked(wish: Wish, plan: Plan, wheel: Wheel, *, again: bool = False) -> Path:

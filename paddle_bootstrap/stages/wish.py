@@ -30,6 +30,7 @@ class Wish:
     mirror_tables: tuple[Mapping[str, Any], ...] = ()  # the user's [[mirror]]
     cuda_runtime: Literal["auto", "wheels", "system"] = "auto"
     in_place: bool = False
+    repair: bool = False  # compare every file of the target with its digest
     keep_wheels: bool = True  # in the store, after an installation
     terms: Terms = field(default_factory=Terms)
 

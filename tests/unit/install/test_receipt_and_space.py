@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -41,10 +42,15 @@ def lock(tmp_path: Path) -> Path:
 
 def test_what_is_written_is_read(tmp_path: Path, lock: Path) -> None:
     assert receipt.read(tmp_path) is None
-    receipt.write(tmp_path, RECEIPT, lock)
-    assert receipt.read(tmp_path) == RECEIPT
-    receipt.write(tmp_path, RECEIPT, lock)
-    assert sorted(path.name for path in (tmp_path / receipt.FOLDER).iterdir()) == ["pylock.one.toml", "receipt.json"]
+    receipt.write(tmp_path, RECEIPT, lock, b"")
+    told = receipt.read(tmp_path)
+    assert told == replace(RECEIPT, files=hashlib.sha256(b"").hexdigest())
+    receipt.write(tmp_path, RECEIPT, lock, b"")
+    assert sorted(path.name for path in (tmp_path / receipt.FOLDER).iterdir()) == [
+        "files.sha256",
+        "pylock.one.toml",
+        "receipt.json",
+    ]
 
 
 BROKEN = {
