@@ -45,9 +45,9 @@ class Release:
     package: str  # "paddlepaddle-gpu"
     pythons: tuple[str, ...]  # ("3.9", ..., "3.13")
     served: Served
-    index_folder: str | None  # "cu126": its folder on the Paddle wheel index
     file_tag: str  # platform part of the file names: "linux_x86_64"
     source: str
+    index_folder: str | None = None  # "cu126": its folder on the Paddle wheel index
     sizes: Mapping[str, int] = field(default_factory=dict)  # Python -> bytes, where known
     cuda: str | None = None  # "12.6"
     cudnn: str | None = None
