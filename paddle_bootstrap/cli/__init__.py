@@ -21,6 +21,8 @@ VERBS = {
     "install": "Make or update the target from a lock, in one step.",
     "verify": "Run the checks on an installed target and judge it.",
     "report": "Render a results file again, anywhere.",
+    "rollback": "Put the target's last state back, in one step; once more goes forward again.",
+    "uninstall": "Remove the target, or what was installed into an environment that was there before; in one step.",
     "mirror": "Rank the mirrors, and set pip and uv to one of them.",
     "up": "Host to verdict: preflight, fetch, install, verify, report.",
 }

@@ -15,7 +15,7 @@ from paddle_bootstrap.stages.provision import fetch_wheels, install_target, tidy
 
 
 @click.command("install")
-@options(*INSTALLING, "in_place", "repair", "keep_wheels")
+@options(*INSTALLING, "in_place", "repair", "keep", "keep_wheels")
 def command(*, verbose: bool, **params: Any) -> int:  # noqa: ARG001 every verb takes it
     """Make or update the target from a lock, in one step.
 
@@ -25,7 +25,7 @@ def command(*, verbose: bool, **params: Any) -> int:  # noqa: ARG001 every verb 
     wanted = wish(params)
     plan = plan_target(wanted)
     if plan.is_current and not wanted.repair:
-        tidy(plan.target)
+        tidy(plan.target, keep=wanted.keep)
         tidy_store(wanted, plan)
         say(f"{plan.target}: nothing to do, {plan.lock.name} is installed")
         return 0

@@ -118,6 +118,13 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
         show_default=True,
         help="Whether wheel files stay in the store once installed; the unpacked copies do.",
     ),
+    "keep": _option(
+        "--keep/--no-keep",
+        envvar="PADDLE_BOOTSTRAP_KEEP",
+        default=True,
+        show_default=True,
+        help="Whether the target's last state is kept beside it, for `rollback`.",
+    ),
     "level": _option(
         "--level",
         type=click.Choice(["quick", "standard", "deep"]),
@@ -231,6 +238,7 @@ def wish(params: Mapping[str, Any]) -> Wish:
         cuda_runtime=params.get("cuda_runtime") or "auto",
         in_place=bool(params.get("in_place")),
         repair=bool(params.get("repair")),
+        keep=bool(params.get("keep", True)),
         keep_wheels=bool(params.get("keep_wheels", True)),
         terms=Terms(params.get("connections"), params.get("limit_rate"), tuple(params.get("trusted_host") or ())),
         environ=environ,

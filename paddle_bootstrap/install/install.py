@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,12 +12,23 @@ from pathlib import Path
 from typing import Protocol
 
 from paddle_bootstrap import __version__, progress
-from paddle_bootstrap.errors import InstallFailed, NoSpace, TargetRefused
-from paddle_bootstrap.filelock import held
+from paddle_bootstrap.errors import InstallFailed, TargetRefused
 from paddle_bootstrap.host.interpreter import Interpreter
-from paddle_bootstrap.install import bytecode, contents, cuda_runtime, distributions, receipt, swap, target, uv, wheels
+from paddle_bootstrap.install import (
+    bytecode,
+    contents,
+    cuda_runtime,
+    distributions,
+    kept,
+    receipt,
+    swap,
+    target,
+    uv,
+    wheels,
+)
 from paddle_bootstrap.install import clone as cloning
 from paddle_bootstrap.install.cuda_runtime import CudaChoice
+from paddle_bootstrap.install.holding import explained, holding
 from paddle_bootstrap.install.receipt import Receipt
 from paddle_bootstrap.install.target import TargetState
 from paddle_bootstrap.install.wheels import Place
@@ -54,7 +64,10 @@ class Request:
     environ: Mapping[str, str]
     in_place: bool = False
     repair: bool = False  # compare every file with its digest, not with its size alone
-    origins: Mapping[str, Sequence[str]] = field(default_factory=dict)  # a wheel's sha256 -> the mirrors that brought it
+    origins: Mapping[str, Sequence[str]] = field(
+        default_factory=dict
+    )  # a wheel's sha256 -> the mirrors that brought it
+    keep: bool = True  # the state that the target is in now, beside the new one
 
     @property
     def build(self) -> Build | None:
@@ -70,16 +83,18 @@ class Request:
 def install(request: Request) -> Installed:
     """Bring the target to the selection. Until the exchange it is as it was; afterwards it is the new one."""
     path, owner = request.state.path, target.foreign_owner(request.state.path)
-    with _explained(path, "half changed" if request.in_place else "as it was"), _held(path, owner):
+    with explained(path, "half changed" if request.in_place else "as it was"), holding(path, owner):
         cloning.remove_leftovers(path)
         request = _as_it_is_now(request)
         if request.state.receipt and not request.repair and is_current(request.state, request.selection, request.cuda):
+            _drop_unwanted(path, keep=request.keep)
             return Installed(request.state.receipt, changed=False, actions=())
         with _workplace(request) as place:
             found = _found(request)
             actions = _build(request, place, copies=owner is not None)
             written = _receipt(request, place, found)
             written = receipt.write(place, written, request.selection.lock.path, _files(request, place, written.links))
+            _remember(request, place)
             if owner:
                 cloning.give_to(place, *owner)
             with swap.uninterrupted():
@@ -89,19 +104,35 @@ def install(request: Request) -> Installed:
     return Installed(written, changed=True, actions=(*actions, f"{path} now holds {request.selection.lock.name}"))
 
 
-def tidy(path: Path) -> None:
-    """Remove what killed runs left beside the target ``path``. Raises TargetBusy when a run is at work there."""
-    if cloning.leftovers(path):
-        with _held(path, target.foreign_owner(path)):
-            cloning.remove_leftovers(path)
+def _remember(request: Request, place: Path) -> None:
+    """What the clone replaces is its last state. A repair stays with the one there was: nobody wants the damage back."""
+    before = request.state.receipt
+    if request.in_place or not request.keep:
+        kept.forget(place)
+    elif request.state.exists and not (before and _is_of(before, request.selection, request.cuda)):
+        kept.announce(place)
+
+
+def tidy(path: Path, *, keep: bool = True) -> None:
+    """Remove what killed runs left beside the target ``path``, and its kept state unless ``keep``.
+
+    Raises TargetBusy when a run is at work there.
+    """
+    if cloning.leftovers(path) or (kept.read(path) and not keep):
+        with explained(path), holding(path, target.foreign_owner(path)):
+            _drop_unwanted(path, keep=keep)
+
+
+def _drop_unwanted(path: Path, *, keep: bool) -> None:
+    if not keep:
+        kept.forget(path)
+    cloning.remove_leftovers(path)
 
 
 def is_current(state: TargetState, selection: Selection, cuda: CudaChoice) -> bool:
     """The target holds exactly this selection: by its receipt, and by every file that stands there."""
     have, python, wanted = state.receipt, state.interpreter, _names(selection)
-    if have is None or python is None or have.lock_sha256 != selection.lock.sha256:
-        return False
-    if (have.cuda_runtime, dict(have.libraries)) != (cuda.runtime, dict(cuda.libraries)):
+    if have is None or python is None or not _is_of(have, selection, cuda):
         return False
     site_packages = distributions.site_packages_of(state.path, python)
     if {row["name"] for row in have.wheels} != wanted or _rivals(site_packages, wanted):
@@ -111,33 +142,10 @@ def is_current(state: TargetState, selection: Selection, cuda: CudaChoice) -> bo
     return all((state.path / name).exists() for name in have.links)
 
 
-@contextmanager
-def _explained(path: Path, state: str) -> Iterator[None]:
-    """Errors of the file system inside the block say what they mean for the target."""
-    try:
-        yield
-    except OSError as error:
-        reason = f"{error.filename or path}: {error.strerror or error}"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpace(f"no room left: {reason}", hint=f"free some space; the target is {state}") from error
-        raise InstallFailed(
-            f"the target {path} could not be changed: {reason}", hint=f"the target is {state}"
-        ) from error
-
-
-@contextmanager
-def _held(path: Path, owner: tuple[int, int] | None) -> Iterator[None]:
-    """One run at a time. The lock, and folders made on the way to the target, belong to the target's owner."""
-    made = [folder for folder in path.parents if not folder.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.parent / f".{path.name}.paddle-bootstrap.lock"
-    if not os.access(path.parent, os.W_OK):
-        lock = path / target.LOCK  # only changes in place come here
-    with held(lock, f"the target {path}"):
-        for item in (*made, lock):
-            if owner:
-                os.chown(item, *owner)
-        yield
+def _is_of(have: Receipt, selection: Selection, cuda: CudaChoice) -> bool:
+    """The receipt is of this lock with these CUDA libraries."""
+    same = have.lock_sha256 == selection.lock.sha256
+    return same and (have.cuda_runtime, dict(have.libraries)) == (cuda.runtime, dict(cuda.libraries))
 
 
 def _as_it_is_now(request: Request) -> Request:
@@ -288,6 +296,7 @@ def _receipt(request: Request, place: Path, found: tuple[str, ...]) -> Receipt:
         libraries=dict(request.cuda.libraries),
         origins=_origins(request),
         found=found,
+        made=request.state.receipt.made if request.state.receipt else not request.state.exists,
     )
 
 

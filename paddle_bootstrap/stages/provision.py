@@ -56,6 +56,7 @@ def install_target(wish: Wish, plan: Plan, fetched: Fetched) -> Installed:
         unpack,
         wish.environ,
         in_place=wish.in_place,
+        keep=wish.keep,
         repair=wish.repair,
         origins=_origins(plan, fetched),
     )

@@ -40,7 +40,7 @@ def _provision(wish: Wish) -> tuple[Mapping[str, Any], ...]:
     """The target as the lock says; returns how its wheels were fetched."""
     plan = plan_target(wish)
     if plan.is_current:
-        tidy(plan.target)
+        tidy(plan.target, keep=wish.keep)
         tidy_store(wish, plan)
         progress.step(f"{plan.target}: nothing to do, {plan.lock.name} is installed")
         return ()

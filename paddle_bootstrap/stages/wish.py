@@ -31,6 +31,7 @@ class Wish:
     cuda_runtime: Literal["auto", "wheels", "system"] = "auto"
     in_place: bool = False
     repair: bool = False  # compare every file of the target with its digest
+    keep: bool = True  # the target's last state, beside it
     keep_wheels: bool = True  # in the store, after an installation
     terms: Terms = field(default_factory=Terms)
 
