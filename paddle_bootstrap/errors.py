@@ -65,6 +65,12 @@ class WrongBytes(BootstrapError):
     exit_code = 13
 
 
+class DamagedStore(BootstrapError):
+    """Files of the store are no longer what was verified."""
+
+    exit_code = 13
+
+
 class InstallFailed(BootstrapError):
     """The target could not be made or changed; it is as it was."""
 

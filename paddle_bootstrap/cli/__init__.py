@@ -23,6 +23,7 @@ VERBS = {
     "report": "Render a results file again, anywhere.",
     "rollback": "Put the target's last state back, in one step; once more goes forward again.",
     "uninstall": "Remove the target, or what was installed into an environment that was there before; in one step.",
+    "store": "Show, prune or verify the store of wheels.",
     "mirror": "Rank the mirrors, and set pip and uv to one of them.",
     "up": "Host to verdict: preflight, fetch, install, verify, report.",
 }

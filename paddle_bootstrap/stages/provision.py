@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from paddle_bootstrap import progress
+from paddle_bootstrap.fetch import clients, shared
 from paddle_bootstrap.fetch.fetch import Fetched, fetch
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.fetch.unpacked import drop_wheels, unpack_missing, unpacked
@@ -20,6 +21,7 @@ from paddle_bootstrap.stages.wish import Wish
 
 def fetch_wheels(wish: Wish, plan: Plan) -> Fetched:
     """Bring the selection's wheels into the store. All the room, the target's too, is asked for before the first byte."""
+    shared.require_whole(Store(wish.store), plan.selection.wheels, unpacked=plan.state is not None)
     if plan.state is not None:
         space.require(needs(wish, plan))
     mirrors = mirrors_of(wish)  # an unknown one is refused before anything is announced
@@ -46,6 +48,8 @@ def install_target(wish: Wish, plan: Plan, fetched: Fetched) -> Installed:
     assert plan.state is not None
     assert all(wheel.filename in fetched.files for wheel in plan.selection.wheels)
     store = Store(wish.store)
+    with store.explained():
+        clients.record(store, plan.target, plan.lock.name, plan.selection.wheels)
     unpack_missing(store, plan.selection.wheels)
     unpack = partial(_unpacked, wish, plan)
     request = Request(
@@ -87,6 +91,12 @@ def _unpacked(wish: Wish, plan: Plan, wheel: Wheel, *, again: bool = False) -> P
 
 
 def tidy_store(wish: Wish, plan: Plan) -> None:
-    """After an installation: wheel files that the user does not want to keep are removed, the unpacked copies stay."""
-    if not wish.keep_wheels:
-        drop_wheels(Store(wish.store), plan.selection.wheels)
+    """After an installation: wheel files that the user does not want to keep are removed, the unpacked copies stay.
+
+    The store remembers the target, also one that was moved to this store since.
+    """
+    store = Store(wish.store)
+    with store.explained():
+        clients.record(store, plan.target, plan.lock.name, plan.selection.wheels)
+    if not wish.keep_wheels and not shared.is_closed(store):
+        drop_wheels(store, plan.selection.wheels)

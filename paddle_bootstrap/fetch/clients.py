@@ -1,0 +1,72 @@
+"""Which targets were installed from a store: ROOT/targets/DIGEST.json, one small file for each.
+
+Written before the target is touched, so that ``store prune`` knows what an installation needs. Only the store's wheels are
+named here; what a target really holds its receipt tells, and whether it is still there.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from paddle_bootstrap.fetch.store import Store
+from paddle_bootstrap.lock.model import Wheel
+
+
+@dataclass(frozen=True)
+class Client:
+    """A target, by the host that installed it: another one may have other disks under the same paths."""
+
+    host: str
+    path: str
+    lock: str  # its name
+    wheels: tuple[str, ...]  # sha256
+
+    @property
+    def is_here(self) -> bool:
+        """This host can say whether it is still there."""
+        return self.host == socket.gethostname()
+
+
+def record(store: Store, target: Path, lock: str, wheels: Sequence[Wheel]) -> None:
+    """Remember that ``target`` takes ``wheels``. A store that cannot be written is somebody else's, who does not count us."""
+    if not store.root.is_dir():
+        return
+    client = Client(socket.gethostname(), str(target), lock, tuple(wheel.sha256 for wheel in wheels))
+    path = _place(store, client)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        fresh.write_text(json.dumps(asdict(client), indent=2) + "\n", encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+
+
+def read(store: Store) -> list[Client]:
+    """Every recorded target. What cannot be understood is no record."""
+    found = []
+    for path in sorted((store.root / "targets").glob("*.json")):
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            found.append(Client(told["host"], told["path"], told["lock"], tuple(told["wheels"])))
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+    return found
+
+
+def forget(store: Store, client: Client) -> None:
+    """Its target is gone."""
+    _place(store, client).unlink(missing_ok=True)
+
+
+def _place(store: Store, client: Client) -> Path:
+    digest = hashlib.sha256(f"{client.host}:{client.path}".encode()).hexdigest()[:32]
+    return store.root / "targets" / f"{digest}.json"

@@ -1,0 +1,86 @@
+"""Whether a store's bytes are still what they were when they were verified: disks lie, and people edit."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from paddle_bootstrap.fetch.inventory import Stored
+
+_MOST = 8  # threads; beyond it the disk decides
+_CHUNK = 1024 * 1024  # bytes
+
+
+@dataclass(frozen=True)
+class Damage:
+    """``path`` is what has to go: the wheel's file, or the whole unpacked copy."""
+
+    stored: Stored
+    path: Path
+    reasons: tuple[str, ...]
+
+
+def damages(wheels: Sequence[Stored]) -> list[Damage]:
+    """Compare every wheel with its sha256, and every unpacked file with its RECORD."""
+    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), _MOST)) as pool:
+        return [damage for found in pool.map(lambda each: list(_damages(each)), wheels) for damage in found]
+
+
+def _damages(stored: Stored) -> Iterator[Damage]:
+    sound = True
+    if stored.wheel and (sound := _digest(stored.wheel, "sha256").hex() == stored.sha256) is False:
+        yield Damage(stored, stored.wheel, ("its bytes are not those of its sha256",))
+    if stored.unpacked and (reasons := tuple(_changes(stored.unpacked, stored.wheel if sound else None))):
+        yield Damage(stored, stored.unpacked, reasons)
+
+
+def _digest(path: Path, algorithm: str) -> bytes:
+    digest = hashlib.new(algorithm)
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.digest()
+
+
+def _changes(unpacked: Path, wheel: Path | None) -> Iterator[str]:
+    """What differs from the RECORD, and the RECORD from the wheel's own where that is here."""
+    records = list(unpacked.glob("*.dist-info/RECORD"))
+    if len(records) != 1:
+        yield "its RECORD is missing"
+        return
+    content = records[0].read_bytes()
+    if wheel and content != _packed(wheel, records[0].relative_to(unpacked).as_posix()):
+        yield "its RECORD is not the wheel's"
+    rows = {row[0]: row[1] for row in csv.reader(content.decode("utf-8", "replace").splitlines()) if len(row) > 1}
+    for name, told in rows.items():
+        if why := _change(unpacked / name, told):
+            yield f"{name} {why}"
+    for folder, _, files in os.walk(unpacked):
+        for file in files:
+            name = Path(folder, file).relative_to(unpacked).as_posix()
+            if name not in rows and "__pycache__" not in folder:
+                yield f"{name} is not in its RECORD"
+
+
+def _change(path: Path, told: str) -> str | None:
+    algorithm, _, digest = told.partition("=")
+    try:
+        if digest and base64.urlsafe_b64encode(_digest(path, algorithm)).rstrip(b"=").decode() != digest:
+            return "is changed"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    except ValueError:
+        return f"has a hash that is unknown here: {algorithm}"
+    return None
+
+
+def _packed(wheel: Path, name: str) -> bytes | None:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read(name) if name in archive.namelist() else None
