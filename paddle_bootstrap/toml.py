@@ -17,4 +17,7 @@ TOMLDecodeError = tomllib.TOMLDecodeError
 
 def read(path: Path) -> dict[str, Any]:
     """The tables of ``path``. Raises OSError, UnicodeDecodeError, TOMLDecodeError."""
-    return loads(path.read_text(encoding="utf-8"))
+    try:
+        return loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise TOMLDecodeError("brackets within brackets without end") from None

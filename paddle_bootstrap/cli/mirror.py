@@ -41,7 +41,8 @@ def show_all(*, verbose: bool) -> int:
     for mirror in mirrors:
         say(f"{mirror.name:{width}}  {mirror.holds:6}  {redact(mirror.url)}")
         if verbose:
-            say(f"{'':{width}}  {'':6}  {redact(mirror.note)}; at most {mirror.connections} connections")
+            login = f"; login from {mirror.auth}" if mirror.auth else ""
+            say(f"{'':{width}}  {'':6}  {redact(mirror.note)}; at most {mirror.connections} connections{login}")
     return 0
 
 
@@ -169,7 +170,7 @@ def pip_args(mirror: str, *, verbose: bool) -> int:  # noqa: ARG001 every verb t
 
 
 def _tell_login(mirror: Mirror) -> None:
-    if mirror.login:
+    if mirror.login or mirror.auth not in ("", "netrc"):
         progress.warn(login_advice(mirror, Path(os.environ.get("HOME") or "/")))
 
 

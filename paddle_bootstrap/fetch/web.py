@@ -20,7 +20,7 @@ from paddle_bootstrap.fetch.patience import Patience
 from paddle_bootstrap.fetch.proxies import proxy_for
 from paddle_bootstrap.fetch.speaking import speaking
 from paddle_bootstrap.fetch.trust import checked, is_named, unchecked
-from paddle_bootstrap.mirrors.credentials import Login, from_keyring, from_netrc, split
+from paddle_bootstrap.mirrors.credentials import Login, from_keyring, from_netrc, named_by, split
 from paddle_bootstrap.mirrors.model import Mirror
 
 AGENT = f"paddle-bootstrap/{__version__} (+https://github.com/paddle-bootstrap/paddle-bootstrap)"
@@ -102,12 +102,15 @@ class Logins:
         self._environ = environ
         self._home = _origin(mirror.url)
         self._lock = threading.Lock()
-        self._known: dict[Origin, Login | None] = {self._home: self._own()}
+        self._known: dict[Origin, Login | None] = {}
+        self._missing = ""  # what keeps the mirror's own login from being known
         self._asked: dict[Origin, Login | None] = {}
 
     def of(self, origin: Origin, login: Login | None) -> Login | None:
         """What to send to ``origin``; ``login`` stood in a link that leads there, and the mirror's own address outranks it."""
         with self._lock:
+            if origin == self._home and origin not in self._known:
+                self._known[origin] = self._own()  # not before it is asked for: a keyring may ask its user
             if login and origin != self._home:
                 self._known.setdefault(origin, login)
             return self._known.get(origin)
@@ -119,6 +122,8 @@ class Logins:
                 known = self._known.get(origin)
                 if origin != self._home:
                     found = from_netrc(origin[1], self._environ, default=False)
+                elif self._mirror.auth:
+                    found = None
                 else:
                     found = from_keyring(self._mirror.url, known.user if known else None, self._environ)
                 self._asked[origin] = found
@@ -127,11 +132,21 @@ class Logins:
 
     def _own(self) -> Login | None:
         given = self._mirror.login
+        if self._mirror.auth:
+            return self._named(given.user if given else None)
         host = urlsplit(self._mirror.url).hostname
         if host is None or (given and given.complete):
             return given
         found = from_netrc(host, self._environ, default=True)
         return found if found and (given is None or given.user == found.user) else given
+
+    def _named(self, user: str | None) -> Login:
+        if not self._missing:
+            try:
+                return named_by(self._mirror.auth, self._mirror.url, user, self._environ)
+            except UsageError as error:
+                self._missing = str(error)
+        raise MirrorFailure("unreachable", f"it wants a login: {self._missing}")
 
 
 class Web:
@@ -187,6 +202,8 @@ class Web:
         if origin[0] == "https" and is_named(origin[1], origin[2], self.trusted):
             if login:
                 raise MirrorFailure("refused", "it leads to an address with credentials on a host of --trusted-host")
+            if self.mirror.auth and origin == _origin(self.mirror.url):
+                raise MirrorFailure("unreachable", "it wants a login, and a host of --trusted-host gets none")
             return self._ask(url, headers, None)
         sent = self.logins.of(origin, login)
         answer = self._ask(url, headers, sent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ from paddle_bootstrap import progress
 from paddle_bootstrap.errors import ConfigError, MirrorNotUsed, UsageError
 from paddle_bootstrap.filelock import held
 from paddle_bootstrap.mirrors import pip_conf, pip_settings, prove, uv_settings, uv_toml
+from paddle_bootstrap.mirrors.credentials import Login, named_by
 from paddle_bootstrap.mirrors.index import CONFUSION, host_of, is_open, require_index, require_private_login
 from paddle_bootstrap.mirrors.journal import Change, Journal, read
 from paddle_bootstrap.mirrors.model import Mirror, identity, mirror_at
@@ -67,6 +68,7 @@ def setting(
         raise UsageError("uv has no settings per environment", hint="--scope user, or --for pip")
     if scope == "site" and pip_settings.site_file(environ) is None:
         raise UsageError("no environment is active", hint="activate one, or choose --scope user")
+    mirror = _with_auth(mirror, scope, packages, environ)
     if mirror.login and (scope == "system" or packages):
         raise UsageError(
             f"{mirror.name}: a password has no place in a file that others read",
@@ -75,6 +77,23 @@ def setting(
     require_private_login(mirror)
     default: tuple[Tool, ...] = ("pip",) if scope == "site" else ("pip", "uv")
     return Setting(mirror, tuple(dict.fromkeys(tools)) or default, scope, environ, cwd, etc, tuple(packages))
+
+
+def _with_auth(mirror: Mirror, scope: Scope, packages: Sequence[str], environ: Mapping[str, str]) -> Mirror:
+    """``mirror`` with the user's name where the tools have to be told it. Raises UsageError for what they cannot do."""
+    if mirror.auth.startswith("env:"):
+        raise UsageError(
+            f"{mirror.name}: pip and uv take no login from {mirror.auth.removeprefix('env:')}",
+            hint='put it into ~/.netrc (mode 600), which both read, and write auth = "netrc"',
+        )
+    if mirror.auth != "keyring":
+        return mirror
+    if scope == "system" or packages:
+        raise UsageError(
+            f"{mirror.name}: a keyring is one user's, that file is everybody's", hint="--scope user, without --package"
+        )
+    user = named_by(mirror.auth, mirror.url, mirror.login.user if mirror.login else None, environ).user
+    return replace(mirror, _login=Login(user, None))
 
 
 def planned(wanted: Setting) -> tuple[Change, ...]:
@@ -162,13 +181,13 @@ def _change(wanted: Setting, path: Path, write: Callable[[str], str]) -> Change:
 
 
 def _writer(wanted: Setting, tool: Tool) -> Callable[[str], str]:
-    address = wanted.address
+    address, keyring = wanted.address, wanted.mirror.auth == "keyring"
     if wanted.packages:
         return lambda text: uv_toml.with_explicit_index(text, _index_name(wanted.mirror), address, wanted.packages)
     if wanted.mirror.holds == "python":
         return lambda text: uv_toml.with_python_mirror(text, address)
     if tool == "uv":
-        return lambda text: uv_toml.with_default_index(text, address)
+        return lambda text: uv_toml.with_default_index(text, address, keyring=keyring)
     return lambda text: pip_conf.with_values(text, _pip_values(wanted.mirror, address, text))
 
 
@@ -179,6 +198,8 @@ def _pip_values(mirror: Mirror, address: str, text: str) -> dict[str, str]:
         values["trusted-host"] = "\n".join(dict.fromkeys(trusted))
     if mirror.certificate:
         values["cert"] = mirror.certificate
+    if mirror.auth == "keyring":
+        values["keyring-provider"] = "subprocess"
     return values
 
 

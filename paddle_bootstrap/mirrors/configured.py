@@ -56,7 +56,8 @@ def named(wanted: str, cwd: Path, tables: Sequence[Table] = ()) -> Mirror:
             )
         kind: Kind = "find-links" if wanted.endswith((".html", ".htm")) else "simple"
         return mirror_at(wanted, kind=kind, note="named", source="as named")
-    _require_scheme(wanted, cwd)
+    if all(table["name"] != wanted.lower() for table in tables):  # a name may look like a host's
+        _require_scheme(wanted, cwd)
     if "/" in wanted or wanted.startswith("."):
         return mirror_at(local_address(wanted, cwd), note="named", source="as named")
     known_rows = {mirror.name.lower(): mirror for mirror in rows(tables)}
@@ -112,8 +113,20 @@ def _distinct(mirrors: Sequence[Mirror]) -> list[Mirror]:
         if key not in first:
             first[key] = mirror
         elif mirror.source != first[key].source:
-            first[key] = replace(first[key], name=mirror.name, connections=mirror.connections, holds=mirror.holds)
+            first[key] = _with_row(first[key], mirror)
     return list(first.values())
+
+
+def _with_row(mirror: Mirror, row: Mirror) -> Mirror:
+    """What a row says of an address that the user's own pip or uv names too; a login that these have is theirs."""
+    return replace(
+        mirror,
+        name=row.name,
+        connections=row.connections,
+        holds=row.holds,
+        auth="" if mirror.login and mirror.login.complete else row.auth,
+        certificate=mirror.certificate or row.certificate,
+    )
 
 
 def _with_transport(mirror: Mirror, pip: UserSettings) -> Mirror:

@@ -1,4 +1,4 @@
-"""User and password of a mirror: from its address, from netrc, or from the user's keyring."""
+"""User and password of a mirror: from its address, a variable, netrc, or the user's keyring."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ class Login:
 
     def hidden(self, text: str) -> str:
         """``text``, such as what another program said, without the password in any of its spellings."""
-        for spelling in {self._password, quote(self._password or "", safe=""), quote(self._password or "")}:
+        secret = self._password or self.user  # a token alone is a user without a password
+        for spelling in {secret, quote(secret, safe=""), quote(secret)}:
             text = text.replace(spelling, "***") if spelling else text
         return text
 
@@ -87,9 +88,51 @@ def _shown(url: str) -> str:
     return f"{scheme}://***{redact(rest.rpartition('@')[2]) if '@' in rest else ''}"
 
 
+def named_by(auth: str, url: str, user: str | None, environ: Mapping[str, str]) -> Login:
+    """The login that ``auth`` of a [[mirror]] stands for; ``user`` is the one in its address.
+
+    Raises UsageError, which says what is missing: whoever names a place wants no other one to be asked.
+    """
+    host, whose = urlsplit(url).hostname or "", " and the user in its address" if user else ""
+    if auth.startswith("env:"):
+        return _from_variable(auth.removeprefix("env:"), environ)
+    if auth == "netrc":
+        found = from_netrc(host, environ, default=True)
+        if found is None or user not in (None, found.user):
+            raise UsageError(
+                f"auth = netrc, and {netrc_file(environ)} has no entry for {host}{whose}",
+                hint=f"add: machine {host} login USER password PASSWORD",
+            )
+        return found
+    if shutil.which("keyring", path=environ.get("PATH")) is None:
+        raise UsageError(
+            "auth = keyring, and there is no keyring command on PATH", hint="install it: uv tool install keyring"
+        )
+    found = from_keyring(url, user, environ)
+    if found is None:
+        raise UsageError(
+            f"auth = keyring, and the keyring knows no password of {redact(url)}{whose}",
+            hint=f"tell it: keyring set {redact(url)} USER",
+        )
+    return found
+
+
+def _from_variable(name: str, environ: Mapping[str, str]) -> Login:
+    """USER:PASSWORD, or a token, which is sent as in ``https://TOKEN@host``."""
+    value = environ.get(name, "").strip("\r\n")
+    if not value:
+        raise UsageError(f"auth = env:{name}, and that variable is not set", hint=f"export {name}=USER:PASSWORD")
+    user, _, password = value.partition(":")
+    return Login(user, password)
+
+
+def netrc_file(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("NETRC") or Path(environ.get("HOME") or "/") / ".netrc")
+
+
 def from_netrc(host: str, environ: Mapping[str, str], *, default: bool) -> Login | None:
     """What netrc says of ``host``; its ``default`` entry counts only for a host that the user named as a mirror."""
-    path = Path(environ.get("NETRC") or Path(environ.get("HOME") or "/") / ".netrc")
+    path = netrc_file(environ)
     try:
         if not path.is_file():
             return None

@@ -38,6 +38,7 @@ class Mirror:
     connections: int = CONNECTIONS  # at once, at most
     priority: int = 0  # lower ones are asked first, whatever was measured
     origin: bool = False  # composing a lock, its word on digests is believed; only ever over verified TLS
+    auth: str = ""  # where its login is: env:VARIABLE, netrc, keyring; empty: in the address, netrc, then the keyring
     certificate: str | None = None  # file or folder of certificates that replaces the default ones
     proxy: str | None = None
     _login: Login | None = field(default=None, repr=False)
@@ -82,6 +83,7 @@ def mirror_at(
     connections: int = CONNECTIONS,
     priority: int = 0,
     origin: bool = False,
+    auth: str = "",
 ) -> Mirror:
     """The mirror at ``url``, its credentials where nobody sees them. Raises UsageError for a bad address."""
     bare, login = split(url.strip())
@@ -96,6 +98,7 @@ def mirror_at(
         connections=connections,
         priority=priority,
         origin=origin,
+        auth=auth,
         certificate=certificate,
         proxy=bare_proxy,
         _login=login,

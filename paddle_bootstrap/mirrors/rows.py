@@ -26,7 +26,13 @@ KEYS: Mapping[str, type | tuple[str, ...]] = {
     "priority": int,
     "ca": str,
     "origin": bool,
+    "auth": str,
 }
+
+
+def shipped_names() -> frozenset[str]:
+    """Tables of these names need no address of their own."""
+    return frozenset(row["name"] for row in toml.read(TABLE)["mirror"])
 
 
 def rows(tables: Sequence[Table] = ()) -> tuple[Mirror, ...]:
@@ -69,6 +75,7 @@ def _mirror(row: Table) -> Mirror | None:
             connections=row.get("connections", CONNECTIONS),
             priority=row.get("priority", 0),
             origin=row.get("origin", False),
+            auth=row.get("auth", ""),
         )
     except UsageError as error:
         raise ConfigError(f"[[mirror]] {row['name']!r}: {error}", hint=error.hint) from error

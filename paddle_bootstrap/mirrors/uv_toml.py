@@ -13,14 +13,20 @@ from paddle_bootstrap.errors import ConfigError
 Table = MutableMapping[str, Any]
 
 
-def with_default_index(text: str, url: str) -> str:
-    """``text`` of a uv.toml with ``url`` as the index of last resort, wherever the file names one. Raises ConfigError."""
+def with_default_index(text: str, url: str, *, keyring: bool = False) -> str:
+    """``text`` of a uv.toml with ``url`` as the index of last resort, wherever the file names one. Raises ConfigError.
+
+    ``keyring``: uv asks it for the password; without this setting it asks none.
+    """
     document = _parse(text)
     pip = document.get("pip")
     if isinstance(pip, MutableMapping):
         _replace_default(pip, url)  # it outranks the top level for `uv pip`
     if not _replace_default(document, url):
         _add_index(document, {"url": url, "default": True})
+    for table in (document, pip) if keyring else ():
+        if table is document or isinstance(table, MutableMapping):
+            table["keyring-provider"] = "subprocess"
     return _text(document, text)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,48 @@ def test_a_file_that_is_not_utf8_is_a_config_error(tmp_path: Path) -> None:
     path.write_bytes(b'level = "\xff"')
     with pytest.raises(ConfigError, match=config.NAME):
         config.load((path,))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (Path.mkdir, "is a folder"),
+        (os.mkfifo, "is a pipe or a device"),
+        (lambda path: path.symlink_to("nowhere"), "leads nowhere"),
+        (lambda path: path.symlink_to(path), "cannot be read: Too many levels"),
+    ],
+    ids=["folder", "pipe", "dangling", "loop"],
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_what_is_there_and_is_no_file_is_not_passed_over(
+    tmp_path: Path, make: Callable[[Path], None], says: str, *, named: bool
+) -> None:
+    path = tmp_path / config.NAME
+    make(path)
+    with pytest.raises(ConfigError, match=says) as caught:
+        config.files(path if named else None, {"HOME": str(tmp_path)}, tmp_path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_not_called_bad_toml(tmp_path: Path) -> None:
+    path = tmp_path / config.NAME
+    path.symlink_to("/proc/self/mem")  # root may read anything else
+    with pytest.raises(ConfigError, match="cannot be read: Input/output error") as caught:
+        config.load((path,))
+    assert caught.value.hint == "check its permissions"
+
+
+def test_brackets_without_end(tmp_path: Path) -> None:
+    path = write(tmp_path / config.NAME, f"level = {'[' * 100_000}")
+    with pytest.raises(ConfigError, match=r"brackets|nested"):
+        config.load((path,))
+
+
+def test_a_password_is_not_repeated(tmp_path: Path) -> None:
+    path = write(tmp_path / config.NAME, 'lock = ["https://me:secret@h/pylock.toml"]')
+    with pytest.raises(ConfigError, match="lock must be a string") as caught:
+        config.load((path,))
+    assert "secret" not in str(caught.value)
 
 
 def test_relative_paths_are_meant_from_the_file(tmp_path: Path) -> None:

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from paddle_bootstrap.errors import NoMirrorServes
-from paddle_bootstrap.mirrors.model import mirror_at
+from paddle_bootstrap.fetch.patience import Terms
+from paddle_bootstrap.mirrors.model import Mirror, mirror_at
 from tests.fakes.mirror import FakeMirror, Fault, make_wheel
 from tests.unit.fetch.conftest import Bring, Heard
 
 WHEEL, DATA = make_wheel(size=5_000)
+OTHER, _ = make_wheel("other", size=5_000)
 NAME = WHEEL.filename
 LOGIN = ("me", "s3cr:t/@é")
 IN_URL = "me:s3cr%3At%2F%40%C3%A9@"
@@ -111,6 +113,91 @@ def test_keyring_knows_nothing(bring: Bring, environ: dict[str, str]) -> None:
     with locked() as mirror, pytest.raises(NoMirrorServes) as caught:
         bring(WHEEL, mirror.url)
     assert "HTTP 401" in caught.value.tried[0]
+
+
+def named(mirror: FakeMirror, auth: str, user: str = "") -> Mirror:
+    return mirror_at(mirror.url.replace("://", f"://{user}@") if user else mirror.url, auth=auth)
+
+
+@pytest.mark.parametrize(
+    ("value", "login"), [("me:s3cr:t", ("me", "s3cr:t")), ("s3cr-token\n", ("s3cr-token", ""))], ids=["login", "token"]
+)
+def test_auth_from_a_variable(
+    bring: Bring, environ: dict[str, str], heard: Heard, value: str, login: tuple[str, str]
+) -> None:
+    environ["CORP"] = value
+    with FakeMirror({NAME: DATA}, login=login) as mirror:
+        fetched = bring(WHEEL, named(mirror, "env:CORP"))
+    assert all("Authorization" in request.headers for request in mirror.requests)
+    assert "s3cr" not in heard.text + repr(fetched) + repr(named(mirror, "env:CORP"))
+
+
+def test_auth_from_netrc_and_of_the_user_in_the_address(bring: Bring, environ: dict[str, str]) -> None:
+    Path(environ["HOME"], ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    with FakeMirror({NAME: DATA}, login=("me", "secret")) as mirror:
+        assert bring(WHEEL, named(mirror, "netrc", "me")).transfers[0].outcome == "fetched"
+
+
+def test_auth_from_the_keyring_is_asked_once_and_before_the_mirror(bring: Bring, environ: dict[str, str]) -> None:
+    log = keyring(environ, "printf 'me\\nsecret\\n'")
+    with FakeMirror({NAME: DATA}, login=("me", "secret")) as mirror:
+        assert bring(WHEEL, named(mirror, "keyring")).transfers[0].outcome == "fetched"
+    assert all("Authorization" in request.headers for request in mirror.requests)
+    assert log.read_text() == f"--mode creds get {mirror.url}\n"
+
+
+@pytest.mark.parametrize(
+    ("auth", "user", "reason"),
+    [
+        ("env:CORP", "", "auth = env:CORP, and that variable is not set"),
+        ("netrc", "", ".netrc has no entry for 127.0.0.1"),
+        ("netrc", "token", "has no entry for 127.0.0.1 and the user in its address"),
+        ("keyring", "", "there is no keyring command on PATH"),
+        ("keyring ", "", "the keyring knows no password of"),
+    ],
+)
+def test_a_login_that_is_not_where_auth_says(
+    bring: Bring, environ: dict[str, str], auth: str, user: str, reason: str
+) -> None:
+    """No other place is asked, and nobody without it."""
+    if auth.endswith(" "):
+        log = keyring(environ, "exit 1")
+    if user:
+        Path(environ["HOME"], ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    with locked() as mirror, FakeMirror({NAME: DATA}) as fine:
+        bring(WHEEL, named(mirror, auth.strip(), user), fine.url)
+        with pytest.raises(NoMirrorServes) as caught:
+            bring(OTHER, named(mirror, auth.strip(), user))
+    assert reason in caught.value.tried[0]
+    assert "token" not in str(caught.value.tried)
+    assert mirror.requests == []
+    if auth.endswith(" "):
+        assert len(log.read_text().splitlines()) == 4  # address and host, once in each run
+
+
+def test_auth_that_the_mirror_refuses_is_not_tried_from_elsewhere(bring: Bring, environ: dict[str, str]) -> None:
+    environ["CORP"] = "me:old"
+    log = keyring(environ, "printf 'me\\nsecret\\n'")
+    with FakeMirror({NAME: DATA}, login=("me", "secret")) as mirror, pytest.raises(NoMirrorServes) as caught:
+        bring(WHEEL, named(mirror, "env:CORP"))
+    assert "HTTP 401" in caught.value.tried[0]
+    assert not log.exists()
+
+
+def test_auth_goes_to_its_own_host_alone(bring: Bring, environ: dict[str, str]) -> None:
+    environ["CORP"] = ":".join(LOGIN)
+    with FakeMirror({NAME: DATA}) as host, locked(files_at=f"{host.root}/files") as index:
+        bring(WHEEL, named(index, "env:CORP"))
+    assert "Authorization" in index.requests[0].headers
+    assert "Authorization" not in host.requests[0].headers
+
+
+def test_auth_is_not_for_a_host_without_a_certificate(bring: Bring, environ: dict[str, str], certificate: Path) -> None:
+    environ["CORP"] = ":".join(LOGIN)
+    with locked(tls=certificate) as mirror, pytest.raises(NoMirrorServes) as caught:
+        bring(WHEEL, named(mirror, "env:CORP"), terms=Terms(trusted_hosts=("127.0.0.1",)))
+    assert "a host of --trusted-host gets none" in caught.value.tried[0]
+    assert mirror.requests == []
 
 
 def test_a_redirect_to_another_host_drops_credentials(bring: Bring, environ: dict[str, str]) -> None:

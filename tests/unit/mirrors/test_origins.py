@@ -32,7 +32,7 @@ def test_a_table_that_leads_elsewhere_has_to_say_it_again(tmp_path: Path) -> Non
 
 
 def test_an_origin_is_reached_over_https(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="'corp' is an origin without https"):
+    with pytest.raises(ConfigError, match="corp is an origin without https"):
         origins(tmp_path, '[[mirror]]\nname = "corp"\nurl = "http://127.0.0.1/simple"\norigin = true\n')
     with pytest.raises(ConfigError, match="origin must be true or false"):
         origins(tmp_path, '[[mirror]]\nname = "corp"\nurl = "https://corp/simple"\norigin = "yes"\n')

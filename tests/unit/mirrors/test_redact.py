@@ -58,3 +58,8 @@ def test_a_login_shows_nothing() -> None:
     assert repr(Login("me", "secret")) == "Login(***)"
     assert not hasattr(Login("me", "secret"), "__dict__")
     assert {Login("a", "b"), Login("a", "b")} == {Login("a", "b")}
+
+
+def test_what_another_program_says_is_told_without_the_password_or_the_token() -> None:
+    assert Login("me", "s/t").hidden("some s/t, s%2Ft") == "some ***, ***"
+    assert Login("t@ken", "").hidden("t@ken and t%40ken") == "*** and ***"
