@@ -27,7 +27,7 @@ def held(path: Path, purpose: str) -> Iterator[None]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         hint = f"make {path.parent} writable for this user, or choose another place"
         raise InstallFailed(f"cannot lock {purpose}: {path}: {error.strerror}", hint=hint) from error

@@ -36,7 +36,7 @@ def uses(store: Store) -> Uses:
             gone.append(client)
         for sha256 in sorted(holds or ()):
             found.setdefault(sha256, []).append(client.path if client.is_here else f"{client.host}:{client.path}")
-    return Uses({sha256: tuple(targets) for sha256, targets in found.items()}, tuple(gone))
+    return Uses({sha256: tuple(sorted(targets)) for sha256, targets in found.items()}, tuple(gone))
 
 
 def _holds(client: Client) -> set[str] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from paddle_bootstrap.cli import run
+from paddle_bootstrap.cli import VERBS, run
 from tests.unit.cli.conftest import Command
 
 
@@ -17,7 +17,7 @@ from tests.unit.cli.conftest import Command
     ("words", "says"),
     [
         (["verfy"], "no such verb: 'verfy'; did you mean verify?"),
-        (["frobnicate"], "no such verb: 'frobnicate'; it is one of plan, fetch, install, verify, report, mirror, up"),
+        (["frobnicate"], f"no such verb: 'frobnicate'; it is one of {', '.join(VERBS)}"),
         (["verify", "--lvel", "deep"], "'--level'"),
         (["--verbos"], "--version"),
         (["verify", "--level", "dep"], "'dep' is not one of 'quick', 'standard', 'deep'"),
