@@ -18,6 +18,9 @@ class Interpreter:
     prefix: str  # sys.prefix
     base_prefix: str  # sys.base_prefix; equals prefix outside an environment
     site_packages: str  # sysconfig platlib
+    conda: bool = False  # conda brought it, and may take it away
+    odd: str = ""  # why a lock's wheels are not for it: "not CPython", "32 bits", "free-threaded"
+    planned: bool = False  # it is not there yet: a mirror of interpreters serves it, and ``path`` is where it will be
 
     @property
     def minor(self) -> str:

@@ -2,50 +2,93 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import re
+import signal
 import subprocess
-from collections.abc import Collection, Iterator, Mapping
+import sys
+import time
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.tags import compatible_tags, cpython_tags, platform_tags
 from packaging.version import Version
 
-from paddle_bootstrap.errors import NoInterpreter
+from paddle_bootstrap.errors import NoInterpreter, UsageError
 from paddle_bootstrap.host.interpreter import Interpreter
+from paddle_bootstrap.host.python_places import candidates
 
 PROBE = Path(__file__).with_name("probe_python.py")
-NAME = re.compile(r"python3(\.\d+)?t?")
-DEADLINE = 15.0  # seconds; a cold network file system is slow, a shell that waits for input is not a Python
+DEADLINE = (
+    15.0  # seconds, for all together; a cold network file system is slow, a shell that waits for input is no Python
+)
+_VERSION = re.compile(r"(?:python)?(\d+(?:\.\d+){0,2})?")
+_JUDGED = {"free_threaded", "platform", "bits"}  # told by the probe, kept as a sentence
+_MOST = 32  # at once: they wait for disks
 
 
 def probe(path: Path | str, *, deadline: float = DEADLINE) -> Interpreter:
     """What the interpreter at ``path`` is. Raises NoInterpreter saying what happened instead."""
-    command = [str(path), "-I", str(PROBE)]
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=deadline, check=True
-        )
-        return _interpreter(str(path), json.loads(done.stdout))
+        return _interpreter(str(path), json.loads(_answer(path, deadline)))
     except subprocess.TimeoutExpired as error:
-        raise NoInterpreter(f"{path} did not answer in {deadline:g} s") from error
+        raise NoInterpreter(f"{path} did not answer in {deadline:.2g} s") from error
     except subprocess.CalledProcessError as error:
         last = (error.stderr or "").strip().splitlines()[-1:] or [f"exit code {error.returncode}"]
-        raise NoInterpreter(f"{path} is not a usable Python: {last[0]}") from error
+        raise NoInterpreter(f"{path} is not a usable Python: {last[0][:300]}") from error
     except OSError as error:
         raise NoInterpreter(f"{path} cannot be run: {error.strerror}") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise NoInterpreter(f"{path} is not a Python: it did not answer as one") from error
 
 
+def _answer(path: Path | str, deadline: float) -> str:
+    """What it prints when it runs the probe. A wrapper script may have started others: all of them are ended."""
+    command = [str(path), "-I", str(PROBE)]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=deadline)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, out, err)
+    return out
+
+
 def _interpreter(path: str, told: dict[str, object]) -> Interpreter:
-    data: dict[str, object] = {key: value for key, value in told.items() if key != "free_threaded"}
-    version = str(told["version"])
-    tags = _tags(version, free_threaded=bool(told["free_threaded"])) if told["implementation"] == "cpython" else ()
-    return Interpreter(path=os.path.abspath(path), tags=tags, **data)  # type: ignore[arg-type]  # noqa: PTH100 links are kept
+    data = {key: value for key, value in told.items() if key not in _JUDGED}
+    version, odd = str(told["version"]), _odd(told)
+    native = told["implementation"] == "cpython" and odd in ("", "free-threaded")
+    tags = _tags(version, free_threaded=bool(odd)) if native else ()
+    return Interpreter(path=os.path.abspath(path), tags=tags, odd=odd, **data)  # type: ignore[arg-type]  # noqa: PTH100 links are kept
 
 
+def _odd(told: Mapping[str, object]) -> str:
+    if told["implementation"] != "cpython":
+        return "not CPython"
+    if told.get("bits") == 32:
+        return "32 bits"
+    if str(told.get("platform", "")).endswith("musl"):
+        return "of musl, no glibc"
+    return "free-threaded" if told["free_threaded"] else ""
+
+
+@functools.cache
 def _tags(version: str, *, free_threaded: bool) -> tuple[str, ...]:
     """The wheel tags of a CPython of ``version`` on this very machine."""
     major, minor = (int(part) for part in version.split(".")[:2])
@@ -55,61 +98,102 @@ def _tags(version: str, *, free_threaded: bool) -> tuple[str, ...]:
     return tuple(str(tag) for tag in (*native, *compatible_tags((major, minor), short, platforms)))
 
 
+def planned(version: str, path: Path) -> Interpreter:
+    """A CPython of ``version`` that is still to be installed, to become ``path``: what wheels it will take, on this host."""
+    here = probe(sys.executable)
+    told = {
+        "python_full_version": version,
+        "implementation_version": version,
+        "python_version": ".".join(version.split(".")[:2]),
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+    }
+    prefix = str(path.parent.parent)
+    return replace(
+        here,
+        path=str(path),
+        version=version,
+        implementation="cpython",
+        markers={**here.markers, **told},
+        tags=_tags(version, free_threaded=False),
+        prefix=prefix,
+        base_prefix=prefix,
+        site_packages=f"{prefix}/lib/python{told['python_version']}/site-packages",
+        conda=False,
+        odd="",
+        planned=True,
+    )
+
+
+@dataclass(frozen=True)
+class Search:
+    """``found``: working Pythons, newest first, each once. ``silent``: why others that look like one are none."""
+
+    found: tuple[Interpreter, ...]
+    silent: tuple[str, ...]
+
+
+def search(environ: Mapping[str, str], *, deadline: float = DEADLINE) -> Search:
+    """Ask every Python of this host, side by side, for ``deadline`` seconds in all."""
+    first: dict[str, Path] = {}
+    for candidate in candidates(environ):
+        first.setdefault(os.path.realpath(candidate), candidate)
+    end = time.monotonic() + deadline
+
+    def ask(path: Path) -> Interpreter | str:
+        try:
+            return probe(path, deadline=max(end - time.monotonic(), 0.0))
+        except NoInterpreter as error:
+            return str(error)
+
+    with ThreadPoolExecutor(_MOST) as threads:
+        told = list(threads.map(ask, first.values()))
+    found = [item for item in told if isinstance(item, Interpreter)]
+    found.sort(key=lambda item: (Version(item.minor), not item.conda, Version(item.version)), reverse=True)
+    return Search(tuple(found), tuple(item for item in told if isinstance(item, str)))
+
+
 def find(environ: Mapping[str, str]) -> tuple[Interpreter, ...]:
-    """Every working Python found on PATH, in pyenv and among uv's own, newest first, each once."""
-    found: dict[str, Interpreter] = {}
-    for candidate in _candidates(environ):
-        real = os.path.realpath(candidate)
-        if real not in found:
-            try:
-                found[real] = probe(candidate)
-            except NoInterpreter:
-                continue
-    return tuple(sorted(found.values(), key=lambda item: Version(item.version), reverse=True))
-
-
-def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
-    home = Path(environ.get("HOME", "/"))
-    for folder in environ.get("PATH", "").split(os.pathsep):
-        # a pyenv shim answers for whichever version is active, so the versions themselves are looked at instead
-        if folder and Path(folder).name != "shims":
-            yield from (path for path in _matching(Path(folder), "python3*") if NAME.fullmatch(path.name))
-    yield from (path for path in _matching(Path("/usr/bin"), "python3.*") if NAME.fullmatch(path.name))
-    yield from _matching(Path(environ.get("PYENV_ROOT", home / ".pyenv")), "versions/*/bin/python")
-    data = Path(environ.get("XDG_DATA_HOME", home / ".local" / "share"))
-    yield from _matching(Path(environ.get("UV_PYTHON_INSTALL_DIR", data / "uv" / "python")), "*/bin/python3")
-
-
-def _matching(folder: Path, pattern: str) -> list[Path]:
-    """Nothing where this user may not look: root's PYENV_ROOT after a sudo."""
-    try:
-        return sorted(folder.glob(pattern))
-    except OSError:
-        return []
+    """Every working Python of this host, newest first, each once; of one minor version, conda's come last."""
+    return search(environ).found
 
 
 def choose(wanted: str | None, minors: Collection[str], environ: Mapping[str, str]) -> Interpreter:
     """The interpreter for a new target.
 
-    ``wanted`` is a version ("3.11", "3.11.7", "python3.11") or a path; None: the newest found among ``minors`` (all when
-    empty). Raises NoInterpreter that lists everything found.
+    ``wanted`` is a version ("3.11", "3.11.7", "python3.11") or a path of a Python or of an environment; None: the newest found
+    among ``minors`` (all when empty). Raises NoInterpreter that lists everything found and why it is not taken.
     """
     if wanted and os.sep in wanted:
-        return probe(wanted)
-    found = find(environ)
-    version = (wanted or "").removeprefix("python")
-    fitting = [
-        item
-        for item in found
-        if item.implementation == "cpython"
-        and (not minors or item.minor in minors or version)
-        and (not version or item.version == version or item.version.startswith(version + "."))
-    ]
+        return probe(Path(wanted, "bin", "python3") if os.path.isdir(wanted) else wanted)  # noqa: PTH112 never an error
+    version = version_of(wanted)
+    seen = search(environ)
+    judged = [(item, _misfit(item, version, minors)) for item in seen.found]
+    fitting = [item for item, reason in judged if reason is None]
     if fitting:
         return fitting[0]
     needed = f"Python {version}" if version else f"a Python that the lock serves ({', '.join(minors)})"
+    listed = [f"found {item.implementation} {item.version}: {item.path} ({reason})" for item, reason in judged]
     raise NoInterpreter(
         f"{needed} was not found on this host",
-        tried=[f"found {item.implementation} {item.version}: {item.path}" for item in found] or ["found none"],
-        hint="install one (apt-get install python3-venv; or uv python install 3.11), or give its path to --python",
+        tried=[*listed, *seen.silent] or ["found none"],
+        hint="install one (apt-get install python3; or uv python install 3.11), or give its path to --python",
     )
+
+
+def version_of(wanted: str | None) -> str:
+    """The version in ``--python``: ``3.11`` of ``python3.11``; empty for any. Raises UsageError for what is none."""
+    found = _VERSION.fullmatch(wanted or "")
+    if found is None:
+        raise UsageError(
+            f"--python {wanted}: neither a version nor a path", hint="write 3.11, 3.11.7 or /usr/bin/python3.11"
+        )
+    return found[1] or ""
+
+
+def _misfit(item: Interpreter, version: str, minors: Collection[str]) -> str | None:
+    if item.odd:
+        return item.odd
+    if version:
+        return None if f"{item.version}.".startswith(f"{version}.") else f"not {version}"
+    return None if not minors or item.minor in minors else "the lock has no wheel for it"

@@ -6,14 +6,15 @@ import json
 import os
 import sys
 import sysconfig
+import time
 import venv
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from paddle_bootstrap.errors import NoInterpreter
-from paddle_bootstrap.host.pythons import choose, find, probe
+from paddle_bootstrap.errors import NoInterpreter, UsageError
+from paddle_bootstrap.host.pythons import choose, find, planned, probe, search
 
 MARKERS = {
     *("implementation_name", "implementation_version", "os_name", "platform_machine", "platform_python_implementation"),
@@ -162,8 +163,85 @@ def test_none_fits(
     with pytest.raises(NoInterpreter) as caught:
         choose(wanted, minors, host)
     assert str(caught.value) == message
-    assert f"found cpython 3.97.2: {tmp_path}/bin/python3" in caught.value.tried
+    reason = f"not {wanted}" if wanted else "the lock has no wheel for it"
+    assert f"found cpython 3.97.2: {tmp_path}/bin/python3 ({reason})" in caught.value.tried
+    assert f"found pypy 3.99.11: {tmp_path}/uv/pypy/bin/python3 (not CPython)" in caught.value.tried
+    assert f"{tmp_path}/bin/python3.95 is not a Python: it did not answer as one" in caught.value.tried
     assert caught.value.hint
+
+
+def test_what_is_no_version_either(host: dict[str, str]) -> None:
+    for wanted in ("3.x", ">=3.9", "pypy3.10", "py3"):
+        with pytest.raises(UsageError, match="neither a version nor a path"):
+            choose(wanted, (), host)
+
+
+@pytest.mark.parametrize(
+    ("told_more", "reason"),
+    [
+        ({"free_threaded": True}, "free-threaded"),
+        ({"bits": 32}, "32 bits"),
+        ({"platform": "x86_64-linux-musl"}, "of musl, no glibc"),
+    ],
+)
+def test_odd_ones_are_found_and_not_taken(
+    host: dict[str, str], program: Program, told_more: dict[str, object], reason: str
+) -> None:
+    odd = program("bin/python3.93", told("3.93.1", **told_more))
+    assert probe(odd).odd == reason
+    assert bool(probe(odd).tags) == (reason == "free-threaded")
+    with pytest.raises(NoInterpreter) as caught:
+        choose("3.93", (), host)
+    assert f"found cpython 3.93.1: {odd} ({reason})" in caught.value.tried
+
+
+def test_conda_comes_last_of_its_minor_version(host: dict[str, str], program: Program, tmp_path: Path) -> None:
+    for place in ("miniconda3", "miniconda3/envs/one", "other", "noted", "opt/envs/two", "active"):
+        program(f"{place}/bin/python3", told(f"3.98.{len(place)}", conda=True))
+    (tmp_path / ".conda").mkdir()
+    (tmp_path / ".conda/environments.txt").write_text(f"{tmp_path}/noted\n{tmp_path}/gone\n\n")
+    more = {"CONDA_PREFIX": f"{tmp_path}/active", "CONDA_EXE": f"{tmp_path}/other/bin/conda"}
+    more["MAMBA_ROOT_PREFIX"] = str(tmp_path / "opt")
+    found = [item.version for item in find({**host, **more}) if item.minor == "3.98"]
+    assert found == ["3.98.0", "3.98.19", "3.98.12", "3.98.10", "3.98.6", "3.98.5", "3.98.5"]
+    assert choose("3.98", (), {**host, **more}).conda is False
+
+
+def test_all_together_have_one_deadline(program: Program, tmp_path: Path) -> None:
+    """Each of them hangs, with a child that holds its output open; the children are ended too."""
+    for number in range(40, 50):
+        program(f"bin/python3.{number}", "", f"sleep 300 & echo $! > {tmp_path}/child.{number}; wait")
+    begun = time.monotonic()
+    seen = search({"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path)}, deadline=0.5)
+    assert time.monotonic() - begun < 3
+    assert len([line for line in seen.silent if "did not answer in" in line]) == 10
+    children = [int(path.read_text()) for path in tmp_path.glob("child.*")]
+    assert children
+    assert [pid for pid in children if alive(pid)] == []
+
+
+def alive(pid: int) -> bool:
+    """Not counting one that ended and was not yet waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_folder_is_asked_for_its_python(host: dict[str, str], program: Program, tmp_path: Path) -> None:
+    program("env/bin/python3", told("3.93.0"))
+    assert choose(f"{tmp_path}/env", (), host).version == "3.93.0"
+
+
+def test_a_planned_one_takes_what_a_real_one_takes() -> None:
+    """Whoever is told of a Python that is not there yet is told the truth."""
+    real = probe(sys.executable)
+    promised = planned(real.version, Path("/nowhere/bin/python3"))
+    assert (promised.tags, promised.minor, promised.planned) == (real.tags, real.minor, True)
+    assert dict(promised.markers) == dict(real.markers)
+    other = planned("3.9.20", Path("/nowhere/bin/python3.9"))
+    assert "cp39-cp39-manylinux2014_x86_64" in other.tags
+    assert (other.markers["python_version"], other.markers["python_full_version"]) == ("3.9", "3.9.20")
 
 
 @pytest.mark.parametrize("variable", ["PYENV_ROOT", "UV_PYTHON_INSTALL_DIR", "PATH"])
