@@ -20,6 +20,7 @@ from paddle_bootstrap.mirrors.user_settings import UserSettings
 
 Tool = Literal["pip", "uv"]
 Scope = Literal["user", "site", "system"]
+_KEEPING: Mapping[Tool, tuple[str, ...]] = {"pip": ("PIP_CONFIG_FILE",), "uv": ("UV_NO_CONFIG", "UV_CONFIG_FILE")}
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,13 @@ def advice(wanted: Setting) -> tuple[str, ...]:
         ]
         if is_open(wanted.mirror):
             told.append("http: nobody checks who answers, so trusted-host is set for it; prefer its https address")
+    if "uv" in wanted.tools and wanted.mirror.holds == "pypi" and not wanted.packages:
+        uv = uv_settings.read(wanted.environ, wanted.cwd, wanted.etc)
+        first = [entry.origin for entry in uv.entries if entry.kind == "simple" and entry is not uv.default]
+        told += [
+            f"{origin} stays: uv asks it first, and {wanted.mirror.name} only for packages that it does not have"
+            for origin in dict.fromkeys(first)
+        ]
     if "uv" in wanted.tools and wanted.mirror.certificate and wanted.mirror.holds == "pypi":
         told.append(f"uv takes certificates from a variable alone: export SSL_CERT_FILE={wanted.mirror.certificate}")
     return tuple(told)
@@ -214,9 +222,9 @@ def _is_extra(origin: str) -> bool:
 def _prove(wanted: Setting, tool: Tool, *, check: bool) -> None:
     stronger = _overruled(wanted, tool)
     if stronger and check:
-        raise MirrorNotUsed(
-            f"{tool} would not use {wanted.mirror.name}: {stronger}", hint="remove that, and run it again"
-        )
+        variables = [name for name in wanted.environ if name in stronger.split() and name.isupper()]
+        how = f"unset {' '.join(variables)}" if variables else "remove that"
+        raise MirrorNotUsed(f"{tool} would not use {wanted.mirror.name}: {stronger}", hint=f"{how}, and run it again")
     if stronger:
         progress.warn(f"{tool} does not use {wanted.mirror.name} yet: {stronger}")
     if check:
@@ -233,8 +241,10 @@ def _overruled(wanted: Setting, tool: Tool) -> str | None:
     reader = pip_settings.read if tool == "pip" else uv_settings.read
     settings: UserSettings = reader(wanted.environ, wanted.cwd, wanted.etc)
     if settings.no_index:
-        return "no-index is set, so it asks none"
+        variable = f"{tool.upper()}_NO_INDEX"
+        return f"{variable if wanted.environ.get(variable) else 'no-index'} is set, so it asks none"
     if settings.default is None:
-        return f"it reads no file of the scope {wanted.scope} (PIP_CONFIG_FILE, UV_NO_CONFIG, UV_CONFIG_FILE)"
+        keeping = " and ".join(name for name in _KEEPING[tool] if wanted.environ.get(name))
+        return f"{keeping} is set, so it reads no file of the scope {wanted.scope}"
     same = identity(mirror_at(settings.default.url).url) == identity(wanted.mirror.url)
     return None if same else f"{settings.default.origin} wins"

@@ -14,19 +14,16 @@ def describe(environ: Mapping[str, str], cwd: Path, etc: Path) -> Iterator[str]:
     """Lines for a person, without secrets."""
     yield from _tool("pip", pip_settings.read(environ, cwd, etc), pip_settings.levels(environ, cwd, etc))
     yield ""
-    yield from _tool("uv", uv_settings.read(environ, cwd, etc), uv_settings.levels(environ, cwd, etc))
+    uv, project = (uv_settings.read(environ, cwd, etc, project=flag) for flag in (False, True))
+    yield from _tool("uv", uv, uv_settings.levels(environ, cwd, etc))
+    if project.default != uv.default:
+        yield f"  uv sync and uv add read no [pip]: {_default('uv', project)}"
     if found := uv_settings.python_mirror(environ, cwd, etc):
         yield f"  interpreters from {redact(found[0])}  ({found[1]})"
 
 
 def _tool(name: str, settings: UserSettings, levels: Sequence[Level]) -> Iterator[str]:
-    own = "pip's" if name == "pip" else "uv's"
-    if settings.no_index:
-        yield f"{name}: no index (no-index is set)"
-    elif settings.default:
-        yield f"{name}: {redact(settings.default.url)}  ({settings.default.origin} wins)"
-    else:
-        yield f"{name}: {own} built-in index, no setting names another"
+    yield f"{name}: {_default(name, settings)}"
     for entry in settings.entries:
         if entry is not settings.default:
             yield f"  also {redact(entry.url)}  ({entry.origin})"
@@ -37,3 +34,11 @@ def _tool(name: str, settings: UserSettings, levels: Sequence[Level]) -> Iterato
             continue
         yield f"    {level.name:15}  {level.place}{'' if level.exists else '  (not there)'}"
         yield from (f"    {'':15}    {key} = {value}" for key, value in level.says)
+
+
+def _default(name: str, settings: UserSettings) -> str:
+    if settings.no_index:
+        return "no index (no-index is set)"
+    if settings.default:
+        return f"{redact(settings.default.url)}  ({settings.default.origin} wins)"
+    return f"{name}'s built-in index, no setting names another"

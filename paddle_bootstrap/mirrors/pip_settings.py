@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import configparser
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from paddle_bootstrap import progress
@@ -48,7 +48,8 @@ def levels(environ: Mapping[str, str], cwd: Path, etc: Path) -> tuple[Level, ...
     found = []
     for name, path in _candidates(environ, cwd, etc):
         exists = path.is_file()
-        says = [(f"{key} in [{section}]", value) for section, key, value in (_read(path) if exists else ())]
+        rows = _read(path, warn=False) if exists else ()
+        says = [(f"{key} in [{section}]", value) for section, key, value in rows]
         found.append(Level(name, str(path), _telling(says), exists))
     for variable, value in sorted(environ.items()):
         key = _key_of(variable)
@@ -79,8 +80,8 @@ def _values(environ: Mapping[str, str], cwd: Path, etc: Path) -> dict[str, tuple
     """Key -> (value, origin). Sections outrank files: [install] of a weak file beats [global] of a strong one."""
     by_section: dict[str, dict[str, tuple[str, str]]] = {section: {} for section in _SECTIONS}
     for path in _files(environ, cwd, etc):
-        for section, key, value in _read(path):
-            if value:
+        for section, key, value in _read(path, warn=True):
+            if value and section in _SECTIONS:
                 origin = str(path) if section == "global" else f"[{section}] of {path}"
                 by_section[section][key] = (value, origin)
     merged: dict[str, tuple[str, str]] = {}
@@ -125,24 +126,28 @@ def site_file(environ: Mapping[str, str]) -> Path | None:
     return Path(active) / NAME if active else None
 
 
-def _read(path: Path) -> Iterator[tuple[str, str, str]]:
+def _read(path: Path, *, warn: bool) -> Iterator[tuple[str, str, str]]:
+    """(section, key, value) of every section, of a file that pip itself refuses too."""
+    tell: Callable[[str], None] = progress.warn if warn else lambda _: None
     try:
         data = path.read_bytes()
     except OSError as error:
-        progress.warn(f"{path}: {error.strerror}; its settings are not used")
+        tell(f"{path}: {error.strerror}; its settings are not used")
         return
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        progress.warn(f"{path}: not UTF-8; read as far as possible")
+        tell(f"{path}: not UTF-8; read as far as possible")
         text = data.decode("utf-8", "replace")
     parser = configparser.RawConfigParser(strict=False)
     try:
         parser.read_string(text)
+        configparser.RawConfigParser().read_string(text)
+    except (configparser.DuplicateSectionError, configparser.DuplicateOptionError):
+        tell(f"{path}: pip itself refuses it: a section or an option stands there twice")
     except configparser.Error as error:  # its text quotes the file, which may hold a password
-        progress.warn(f"{path}: not a settings file ({type(error).__name__}); its settings are not used")
+        tell(f"{path}: not a settings file ({type(error).__name__}); its settings are not used")
         return
-    for section in _SECTIONS:
-        if parser.has_section(section):
-            for key, value in parser.items(section):
-                yield section, key.lower().replace("_", "-").removeprefix("--"), value.strip()
+    for section in parser.sections():
+        for key, value in parser.items(section):
+            yield section, key.lower().replace("_", "-").removeprefix("--"), value.strip()

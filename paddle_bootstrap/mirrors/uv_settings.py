@@ -1,13 +1,14 @@
 """Where the user's uv fetches from: ``uv.toml`` of project, user and host, ``[tool.uv]``, and ``UV_*`` variables.
 
 A variable outranks a file; lists are joined, strongest first. An index marked ``explicit`` serves only packages that a
-project pins to it, so it is not asked here. Rules: uv's documentation of its configuration files, 0.13.
+project pins to it, so it is not asked here. ``[[index]]`` of any file outranks ``index-url`` of any file, and of one key
+the ``[pip]`` tables outrank the rest. Rules: uv's documentation of its configuration files, and what uv 0.13.9 asked for.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from paddle_bootstrap.mirrors.redact import redact
 from paddle_bootstrap.mirrors.user_settings import Entry, Level, UserSettings, is_true, local_address
 
 Table = Mapping[str, Any]
+Row = tuple[bool, Path, Table]  # whether it is [pip] of the file, the file, the table
 NAME = "uv.toml"
 PYTHON, PYTHON_VARIABLE = "python-install-mirror", "UV_PYTHON_INSTALL_MIRROR"
 TELLING = ("index", "index-url", "extra-index-url", "find-links", "no-index", "allow-insecure-host", PYTHON)
@@ -34,13 +36,17 @@ TELLING_VARIABLES = (
 _NAMED = re.compile(r"([A-Za-z0-9._-]+)=(?=\w+:|[./])(.*)")
 
 
-def read(environ: Mapping[str, str], cwd: Path, etc: Path) -> UserSettings:
-    """What the user's uv would use. A file that cannot be read is a warning, and the others still count."""
-    tables = [(path, table) for path in _files(environ, cwd, etc) for table in _tables(path)]
-    no_index = is_true(environ.get("UV_NO_INDEX", "")) or any(table.get("no-index") is True for _, table in tables)
-    insecure = [str(path) for path, table in tables if table.get("allow-insecure-host")]
+def read(environ: Mapping[str, str], cwd: Path, etc: Path, *, project: bool = False) -> UserSettings:
+    """What the user's ``uv pip`` would use; ``project``: what ``uv sync`` and ``uv add`` would, which read no ``[pip]``.
+
+    A file that cannot be read is a warning, and the others still count.
+    """
+    found_tables = [row for path in _files(environ, cwd, etc) for row in _tables(path, warn=not project)]
+    tables = sorted((row for row in found_tables if not (project and row[0])), key=lambda row: not row[0])
+    no_index = is_true(environ.get("UV_NO_INDEX", "")) or any(table.get("no-index") is True for *_, table in tables)
+    insecure = [str(path) for _, path, table in tables if table.get("allow-insecure-host")]
     insecure += ["UV_INSECURE_HOST"] if environ.get("UV_INSECURE_HOST") else []
-    found = [*_from_variables(environ, cwd), *(entry for path, table in tables for entry in _from_table(path, table))]
+    found = [*_from_variables(environ, cwd), *_from_tables(tables)]
     # --index before --default-index, as uv itself ranks them; a later default index is replaced by an earlier one
     defaults = [entry for entry, default in found if default][:1]
     others = [entry for entry, default in found if not default]
@@ -72,8 +78,11 @@ def _telling(path: Path) -> tuple[tuple[str, str], ...]:
     if not path.is_file():
         return ()
     said = [
-        (key, redact(" ".join(_words(value) for value in _items(table, key, object) if value is not None)))
-        for table in _tables(path)
+        (
+            f"{key} in [pip]" if pip else key,
+            redact(" ".join(_words(value) for value in _items(table, key, object) if value is not None)),
+        )
+        for pip, _, table in _tables(path, warn=False)
         for key in TELLING
     ]
     return tuple((key, words) for key, words in said if words)
@@ -91,7 +100,7 @@ def python_mirror(environ: Mapping[str, str], cwd: Path, etc: Path) -> tuple[str
     if environ.get(PYTHON_VARIABLE):
         return environ[PYTHON_VARIABLE], PYTHON_VARIABLE
     for path in _files(environ, cwd, etc):
-        for table in _tables(path):
+        for _, _, table in _tables(path, warn=False):
             if isinstance(table.get(PYTHON), str):
                 return table[PYTHON], f"{PYTHON} in {path}"
     return None
@@ -113,21 +122,23 @@ def _from_variables(environ: Mapping[str, str], cwd: Path) -> Iterator[tuple[Ent
                 yield Entry(local_address(url, cwd), "find-links" if flat else "simple", variable, name), default
 
 
-def _from_table(path: Path, table: Table) -> Iterator[tuple[Entry, bool]]:
-    def entry(url: str, key: str, name: str = "", *, flat: bool = False) -> Entry:
-        return Entry(local_address(url, path.parent), "find-links" if flat else "simple", f"{key} in {path}", name)
+def _from_tables(tables: Sequence[Row]) -> Iterator[tuple[Entry, bool]]:
+    def entry(row: Row, url: str, key: str, name: str = "", *, flat: bool = False) -> Entry:
+        pip, path, _ = row
+        origin = f"{key} in {f'[pip] of {path}' if pip else path}"
+        return Entry(local_address(url, path.parent), "find-links" if flat else "simple", origin, name)
 
-    for index in _items(table, "index", dict):
-        url, name = index.get("url"), index.get("name")
-        if isinstance(url, str) and index.get("explicit") is not True:
-            flat = index.get("format") == "flat"
-            yield entry(url, "index", name if isinstance(name, str) else "", flat=flat), index.get("default") is True
-    for url in _items(table, "extra-index-url", str):
-        yield entry(url, "extra-index-url"), False
-    for url in _items(table, "index-url", str):
-        yield entry(url, "index-url"), True
-    for url in _items(table, "find-links", str):
-        yield entry(url, "find-links", flat=True), False
+    for row in tables:
+        for index in _items(row[2], "index", dict):
+            url, name = index.get("url"), index.get("name")
+            if isinstance(url, str) and index.get("explicit") is not True:
+                flat = index.get("format") == "flat"
+                known = name if isinstance(name, str) else ""
+                yield entry(row, url, "index", known, flat=flat), index.get("default") is True
+    for key, default in (("extra-index-url", False), ("index-url", True), ("find-links", False)):
+        for row in tables:
+            for url in _items(row[2], key, str):
+                yield entry(row, url, key, flat=key == "find-links"), default
 
 
 def _items(table: Table, key: str, kind: type) -> list[Any]:
@@ -178,20 +189,22 @@ def _project_files(folder: Path) -> Iterator[Path]:
         yield project
 
 
-def _tables(path: Path) -> Iterator[Table]:
-    """The ``[pip]`` table, which outranks the top level for ``uv pip``, then the top level."""
+def _tables(path: Path, *, warn: bool) -> Iterator[Row]:
+    """Its ``[pip]`` table, then its top level."""
     try:
         data: Any = toml.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        progress.warn(f"{path}: {error.strerror}; its settings are not used")
-        return
+        problem = error.strerror
     except (UnicodeDecodeError, toml.TOMLDecodeError) as error:  # its text may quote the file
-        progress.warn(f"{path}: not TOML in UTF-8 ({type(error).__name__}); its settings are not used")
+        problem = f"not TOML in UTF-8 ({type(error).__name__})"
+    else:
+        if path.name == "pyproject.toml":
+            tool = data.get("tool")
+            data = tool.get("uv") if isinstance(tool, dict) else None
+        if isinstance(data, dict):
+            if isinstance(data.get("pip"), dict):
+                yield True, path, data["pip"]
+            yield False, path, data
         return
-    if path.name == "pyproject.toml":
-        tool = data.get("tool")
-        data = tool.get("uv") if isinstance(tool, dict) else None
-    if isinstance(data, dict):
-        if isinstance(data.get("pip"), dict):
-            yield data["pip"]
-        yield data
+    if warn:
+        progress.warn(f"{path}: {problem}; its settings are not used")

@@ -180,13 +180,13 @@ def test_a_file_that_the_tool_cannot_read_is_named(host: Host) -> None:
     ("file", "text", "variables", "tool", "words"),
     [
         ("", "", {"PIP_INDEX_URL": "https://other/simple"}, "pip", "index-url in PIP_INDEX_URL wins"),
-        ("", "", {"PIP_CONFIG_FILE": "/dev/null"}, "pip", "it reads no file of the scope user"),
-        ("", "", {"PIP_NO_INDEX": "1"}, "pip", "no-index is set"),
+        ("", "", {"PIP_CONFIG_FILE": "/dev/null"}, "pip", "PIP_CONFIG_FILE is set, so it reads no file"),
+        ("", "", {"PIP_NO_INDEX": "1"}, "pip", "PIP_NO_INDEX is set"),
         ("home/.config/pip/pip.conf", "[install]\nindex-url=https://o/\n", {}, "pip", "[install] of"),
         ("venv/pip.conf", "[global]\nindex-url=https://o/\n", {}, "pip", "venv/pip.conf wins"),
         ("", "", {"UV_DEFAULT_INDEX": "https://other/simple"}, "uv", "UV_DEFAULT_INDEX wins"),
-        ("home/project/uv.toml", 'index-url="https://o/"\n', {}, "uv", "project/uv.toml wins"),
-        ("", "", {"UV_NO_CONFIG": "1"}, "uv", "UV_NO_CONFIG"),
+        ("home/project/uv.toml", '[[index]]\nurl="https://o/"\ndefault=true\n', {}, "uv", "project/uv.toml wins"),
+        ("", "", {"UV_NO_CONFIG": "1"}, "uv", "UV_NO_CONFIG is set, so it reads no file"),
     ],
 )
 def test_a_setting_that_would_have_no_effect_is_taken_back(
@@ -200,6 +200,7 @@ def test_a_setting_that_would_have_no_effect_is_taken_back(
         use(host.setting(CORP, tool), check=True)
     assert words in str(caught.value)
     assert caught.value.exit_code == 12
+    assert caught.value.hint.startswith(f"unset {' '.join(variables)}" if variables else "remove that")
     after = {path: path.read_bytes() for path in host.folder.rglob("*") if path.is_file() and path.name != "lock"}
     assert after == before
 
@@ -259,3 +260,56 @@ def test_status_of_uv_does_not_know_pip(host: Host) -> None:
     assert "index = https://system/simple (default)" in uv
     host.environ["UV_NO_INDEX"] = "1"
     assert "uv: no index (no-index is set)" in host.status()
+
+
+URL = 'index-url = "https://{}/simple"\n'
+INDEX = '[[index]]\nurl = "https://{}/simple"\ndefault = true\n'
+
+
+@pytest.mark.parametrize(
+    ("user", "project", "variables", "wins"),
+    [
+        (INDEX.format("user"), URL.format("project"), {}, "user"),
+        (URL.format("user"), INDEX.format("project"), {}, "project"),
+        (URL.format("user"), URL.format("project"), {}, "project"),
+        ("[pip]\n" + URL.format("user"), URL.format("project"), {}, "user"),
+        (INDEX.format("top") + "[pip]\n" + URL.format("pip"), "", {}, "top"),
+        (URL.format("top") + "[pip]\n" + URL.format("pip"), "", {}, "pip"),
+        (INDEX.format("first") + INDEX.format("second"), "", {}, "first"),
+        (INDEX.format("user"), "", {"UV_INDEX_URL": "https://old/simple"}, "old"),
+        ("", "", {"UV_INDEX_URL": "https://old/simple", "UV_DEFAULT_INDEX": "https://new/simple"}, "new"),
+    ],
+)
+def test_which_of_two_wins_in_uv(host: Host, user: str, project: str, variables: dict[str, str], wins: str) -> None:
+    """Each as uv 0.13.9 itself did with two loopback indexes."""
+    host.write("home/.config/uv/uv.toml", user)
+    host.write("home/project/uv.toml", project)
+    host.environ |= variables
+    assert f"\nuv: https://{wins}/simple  (" in host.status()
+
+
+def test_status_tells_uv_pip_and_uv_sync_apart(host: Host) -> None:
+    host.write("home/.config/uv/uv.toml", URL.format("top") + "[pip]\n" + URL.format("pip"))
+    told = host.status()
+    assert "index-url in [pip] = https://pip/simple" in told
+    assert "uv sync and uv add read no [pip]: https://top/simple" in told
+    host.write("home/.config/uv/uv.toml", URL.format("top"))
+    assert "uv sync" not in host.status()
+
+
+def test_what_uv_asks_before_the_mirror_is_told(host: Host) -> None:
+    host.environ["UV_INDEX"] = "https://me:secret@first/simple"
+    host.write("home/.config/uv/uv.toml", '[[index]]\nurl = "https://second/simple"\n')
+    told = advice(host.setting(CORP, "uv"))
+    assert [line.partition(" stays: uv asks it first, and corp only")[0] for line in told] == [
+        "UV_INDEX",
+        f"index in {host.folder}/home/.config/uv/uv.toml",
+    ]
+    assert "secret" not in str(told)
+
+
+def test_status_shows_every_section(host: Host) -> None:
+    host.write("etc/pip.conf", "[global]\nindex-url = https://a/simple\n[download]\nindex-url = https://b/simple\n")
+    told = host.status()
+    assert "pip: https://a/simple" in told
+    assert "index-url in [download] = https://b/simple" in told

@@ -301,9 +301,9 @@ def test_uv_files_from_weak_to_strong(host: Host) -> None:
     assert [mirror.name for mirror in host.mirrors()][2] == "corp"
     host.write("home/project/uv.toml", 'find-links = ["wheels"]\n')
     assert host.own() == [
-        (host.cwd / "wheels").as_uri(),
         "https://user/simple",
         "https://etc/simple",
+        (host.cwd / "wheels").as_uri(),
         "https://weak/simple",
     ]
 
@@ -392,3 +392,11 @@ def test_identity(one: str, two: str, same: bool) -> None:
 def test_names_shown() -> None:
     assert mirror_at("https://me:x@host/simple").redacted == "https://host/simple"
     assert mirror_at("https://me:x@host/simple", name="corp").redacted == "corp (https://host/simple)"
+
+
+def test_what_pip_itself_refuses_is_told_once_and_read(host: Host) -> None:
+    host.write("etc/pip.conf", "[global]\nindex-url = https://corp/simple\n[global]\ntimeout = 4\n")
+    assert host.own() == ["https://corp/simple"]
+    assert [line.partition("pip.conf: ")[2] for line in host.warned.lines] == [
+        "pip itself refuses it: a section or an option stands there twice"
+    ]
