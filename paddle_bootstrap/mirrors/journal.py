@@ -78,7 +78,8 @@ class Journal:
             self._restore(entry, force=False)
             raise InstallFailed(
                 f"cannot write {change.path}: {error.strerror}",
-                hint="nothing was changed; --scope user writes only your own files, --scope system needs root",
+                hint="nothing was changed; --scope user writes only your own files, --scope system needs root, "
+                "mirror env sets one shell",
             ) from error
 
     def undo(self, *, force: bool) -> tuple[Path, ...]:

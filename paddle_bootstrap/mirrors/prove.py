@@ -26,6 +26,7 @@ PACKAGE = "six"
 SECONDS = 60.0  # for one tool
 _LINES = 8  # of what a tool said
 _PIP = ("--no-cache-dir", "--no-input", "--disable-pip-version-check", "--timeout", "10", "--retries", "1")
+_PIP_WHEEL = ("--only-binary", PACKAGE)  # else a user's no-binary would have it built
 _UV = ("--no-deps", "--no-cache", "--quiet", "--python", sys.executable)
 
 
@@ -57,7 +58,7 @@ def _prove_pip(mirror: Mirror, address: str, environ: Mapping[str, str], cwd: Pa
     # Other places could hide that this one is dead: an empty folder takes the place of them all.
     (folder / "empty" / PACKAGE).mkdir(parents=True)
     alone = {"PIP_FIND_LINKS": str(folder / "empty"), "PIP_EXTRA_INDEX_URL": (folder / "empty").as_uri()}
-    words = [command, "download", "--no-deps", "--dest", str(folder), *_PIP, PACKAGE]
+    words = [command, "download", "--no-deps", "--dest", str(folder), *_PIP, *_PIP_WHEEL, PACKAGE]
     _run("pip", words, mirror, {**environ, **alone}, cwd)
 
 
@@ -100,7 +101,8 @@ def _uv(environ: Mapping[str, str]) -> str:
 def _run(tool: str, command: Sequence[str], mirror: Mirror, environ: Mapping[str, str], cwd: Path) -> str:
     shown = f"{tool} {' '.join(command[1:3])}"
     progress.note(f"proving with {shown}")
-    patience = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_RETRIES": "1"}
+    terms = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_RETRIES": "1"}
+    terms |= {"PIP_REQUIRE_HASHES": "0", "UV_REQUIRE_HASHES": "0"}  # the user's hashes are not of this package
     try:
         done = subprocess.run(
             command,
@@ -108,7 +110,7 @@ def _run(tool: str, command: Sequence[str], mirror: Mirror, environ: Mapping[str
             capture_output=True,
             text=True,
             errors="replace",
-            env={**environ, **patience},
+            env={**environ, **terms},
             cwd=cwd,
             timeout=SECONDS,
             check=False,

@@ -153,6 +153,13 @@ def test_a_host_without_pip(desk: Desk, tmp_path: Path) -> None:
     assert "nothing proves it" in done.stderr
 
 
+def test_what_the_user_asks_of_packages_does_not_spoil_the_proof(desk: Desk) -> None:
+    strict = {"PIP_REQUIRE_HASHES": "1", "UV_REQUIRE_HASHES": "1", "PIP_NO_BINARY": ":all:"}
+    with FakeMirror(FILES) as mirror:
+        done = desk.mirror("use", mirror.url, environ=strict)
+    assert done.returncode == 0, done.stderr
+
+
 def test_dry_run_shows_the_diff_and_writes_nothing(desk: Desk) -> None:
     before = desk.settings()
     done = desk.mirror("use", f"https://me:{SECRET}@corp.invalid/simple", "--dry-run")
