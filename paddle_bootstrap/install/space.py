@@ -58,17 +58,24 @@ def describe(wanted: Sequence[Need]) -> list[str]:
     ]
 
 
-def require(wanted: Sequence[Need]) -> None:
-    """Raises NoSpace that tells every file system's need."""
+def require(wanted: Sequence[Need], last: Path | None = None) -> None:
+    """Raises NoSpace that tells every file system's need, and what the kept state ``last`` takes for itself."""
     short = [
         group for group in _by_device(wanted) if sum(need.bytes for need in group) + RESERVE > _free(group[0].path)
     ]
     if short and any(need.bytes for group in short for need in group):
         raise NoSpace(
             f"not enough disk space at {', '.join(str(group[0].path) for group in short)}",
-            tried=describe(wanted),
+            tried=[*describe(wanted), *_of_kept(last)],
             hint="free some space, or put the store elsewhere with --store and the target with --env; nothing was changed",
         )
+
+
+def _of_kept(last: Path | None) -> list[str]:
+    """What would be free without it: files that nothing else is linked to."""
+    told = [path.lstat() for path in last.rglob("*") if path.is_file()] if last else []
+    own = sum(each.st_blocks * 512 for each in told if each.st_nlink == 1)
+    return [f"the target's kept state takes {human_bytes(own)}; it may be removed: rm -r {last}"] if last else []
 
 
 def _by_device(wanted: Sequence[Need]) -> list[list[Need]]:

@@ -11,10 +11,12 @@ from paddle_bootstrap.fetch import clients, shared
 from paddle_bootstrap.fetch.fetch import Fetched, fetch
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.fetch.unpacked import drop_wheels, unpack_missing, unpacked
-from paddle_bootstrap.install import space
-from paddle_bootstrap.install.install import Installed, Request, install
+from paddle_bootstrap.install import kept, space
+from paddle_bootstrap.install.install import install
+from paddle_bootstrap.install.request import Installed, Request
 from paddle_bootstrap.lock.model import Wheel
 from paddle_bootstrap.mirrors.model import Mirror
+from paddle_bootstrap.stages.interpreters import bring
 from paddle_bootstrap.stages.plan import Plan, mirrors_of, needs
 from paddle_bootstrap.stages.wish import Wish
 
@@ -23,8 +25,10 @@ def fetch_wheels(wish: Wish, plan: Plan) -> Fetched:
     """Bring the selection's wheels into the store. All the room, the target's too, is asked for before the first byte."""
     shared.require_whole(Store(wish.store), plan.selection.wheels, unpacked=plan.state is not None)
     if plan.state is not None:
-        space.require(needs(wish, plan))
+        space.require(needs(wish, plan), kept.read(plan.target))
     mirrors = mirrors_of(wish)  # an unknown one is refused before anything is announced
+    if plan.state is not None:
+        bring(wish, plan.interpreter)
     if plan.missing:
         size = progress.human_bytes(plan.missing_bytes)
         progress.step(f"fetching {len(plan.missing)} wheels of {plan.lock.name} ({size})")

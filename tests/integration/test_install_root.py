@@ -139,7 +139,11 @@ def test_root_installs_for_a_user(it: Provisioning) -> None:
         done = it.install(lock)
         assert done.returncode == 0, done.stderr
         assert it.edition() == expected
-    assert {path for path in home.rglob("*") if path.lstat().st_uid != USER} == {theirs}
+    assert {path.name for path in home.rglob("*") if path.lstat().st_uid != USER} == {"theirs"}
+    command = [sys.executable, "-m", "paddle_bootstrap", "rollback", "--env", str(it.env)]
+    subprocess.run(command, capture_output=True, check=True)
+    assert it.edition() == TWO
+    assert {path for path in home.rglob("*") if path.lstat().st_uid != USER and path.is_relative_to(it.env)} == {theirs}
     told = (it.env / "mode").stat()
     assert (told.st_gid, told.st_mode & 0o7777, it.env.stat().st_mode & 0o7777) == (12345, 0o2770, 0o700)
     assert owners(it.store.root) == {0}

@@ -128,3 +128,14 @@ def test_needs_on_one_file_system_add_up(tmp_path: Path) -> None:
     assert "the other" in caught.value.tried[0]
     assert " free" in caught.value.tried[0]
     space.require([])
+
+
+def test_what_a_kept_state_takes_is_told(tmp_path: Path) -> None:
+    last = tmp_path / "kept"
+    last.mkdir()
+    (last / "own").write_bytes(bytes(8192))
+    (last / "shared").write_bytes(bytes(8192))
+    os.link(last / "shared", tmp_path / "shared")
+    with pytest.raises(NoSpace) as caught:
+        space.require([Need("all", tmp_path, 1 << 60)], last)
+    assert caught.value.tried[1] == f"the target's kept state takes 8 kB; it may be removed: rm -r {last}"
