@@ -31,10 +31,14 @@ def command(*, as_json: bool, verbose: bool, **params: Any) -> int:
     return 0
 
 
+def _from(plan: dict[str, Any]) -> str:
+    return f"  (to be installed, from {plan['interpreter_from']})" if plan["interpreter_from"] else ""
+
+
 def _lines(plan: dict[str, Any], *, verbose: bool) -> list[str]:
     lines = [
         f"lock      {plan['lock']}  ({plan['package']} {plan['version']}, {plan['device']})",
-        f"python    {plan['python']}  {plan['interpreter']}",
+        f"python    {plan['python']}  {plan['interpreter']}{_from(plan)}",
         f"target    {plan['target']}  ({plan['state']})",
         f"cuda      {plan['cuda_runtime']}: {plan['cuda_reason']}",
         f"fetch     {len(plan['missing'])} of {len(plan['wheels'])} wheels, {human_bytes(plan['missing_bytes'])}",

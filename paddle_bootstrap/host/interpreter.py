@@ -20,7 +20,7 @@ class Interpreter:
     site_packages: str  # sysconfig platlib
     conda: bool = False  # conda brought it, and may take it away
     odd: str = ""  # why a lock's wheels are not for it: "not CPython", "32 bits", "free-threaded"
-    planned: bool = False  # it is not there yet: a mirror of interpreters serves it, and ``path`` is where it will be
+    offered: str = ""  # it is not there yet: which mirrors have it; ``path`` is where it will be
 
     @property
     def minor(self) -> str:

@@ -98,8 +98,8 @@ def _tags(version: str, *, free_threaded: bool) -> tuple[str, ...]:
     return tuple(str(tag) for tag in (*native, *compatible_tags((major, minor), short, platforms)))
 
 
-def planned(version: str, path: Path) -> Interpreter:
-    """A CPython of ``version`` that is still to be installed, to become ``path``: what wheels it will take, on this host."""
+def planned(version: str, path: Path, offered: str) -> Interpreter:
+    """A CPython of ``version`` that ``offered`` can serve, to become ``path``: which wheels it will take, on this host."""
     here = probe(sys.executable)
     told = {
         "python_full_version": version,
@@ -121,7 +121,7 @@ def planned(version: str, path: Path) -> Interpreter:
         site_packages=f"{prefix}/lib/python{told['python_version']}/site-packages",
         conda=False,
         odd="",
-        planned=True,
+        offered=offered,
     )
 
 

@@ -20,6 +20,7 @@ from paddle_bootstrap.lock.choose import choose
 from paddle_bootstrap.lock.model import Lock, Selection, Wheel
 from paddle_bootstrap.mirrors.configured import configured
 from paddle_bootstrap.mirrors.model import Mirror
+from paddle_bootstrap.stages.interpreters import choose_python
 from paddle_bootstrap.stages.wish import Wish
 
 
@@ -70,7 +71,7 @@ def plan_fetch(wish: Wish) -> Plan:
 
 
 def _plan(wish: Wish, lock: Lock, interpreter: Interpreter | None, *, unpacked: bool) -> Plan:
-    interpreter = interpreter or pythons.choose(wish.python, pylock.pythons(lock), wish.environ)
+    interpreter = interpreter or choose_python(wish, pylock.pythons(lock))
     cuda = cuda_runtime.resolve(wish.cuda_runtime, lock.build, wish.root, wish.environ)
     selection = pylock.select(lock, interpreter, groups=cuda.groups(lock))
     store = Store(wish.store)
@@ -103,6 +104,7 @@ def describe(wish: Wish, plan: Plan) -> dict[str, Any]:
         "device": build.device if build else None,
         "python": plan.interpreter.version,
         "interpreter": plan.interpreter.path,
+        "interpreter_from": plan.interpreter.offered or None,
         "target": str(plan.target),
         "state": "up to date" if plan.is_current else "to be changed" if exists else "to be made",
         "cuda_runtime": plan.cuda.runtime,

@@ -16,6 +16,7 @@ from paddle_bootstrap.install.install import install
 from paddle_bootstrap.install.request import Installed, Request
 from paddle_bootstrap.lock.model import Wheel
 from paddle_bootstrap.mirrors.model import Mirror
+from paddle_bootstrap.stages.interpreters import bring
 from paddle_bootstrap.stages.plan import Plan, mirrors_of, needs
 from paddle_bootstrap.stages.wish import Wish
 
@@ -26,6 +27,8 @@ def fetch_wheels(wish: Wish, plan: Plan) -> Fetched:
     if plan.state is not None:
         space.require(needs(wish, plan), kept.read(plan.target))
     mirrors = mirrors_of(wish)  # an unknown one is refused before anything is announced
+    if plan.state is not None:
+        bring(wish, plan.interpreter)
     if plan.missing:
         size = progress.human_bytes(plan.missing_bytes)
         progress.step(f"fetching {len(plan.missing)} wheels of {plan.lock.name} ({size})")

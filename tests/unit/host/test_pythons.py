@@ -236,10 +236,10 @@ def test_a_folder_is_asked_for_its_python(host: dict[str, str], program: Program
 def test_a_planned_one_takes_what_a_real_one_takes() -> None:
     """Whoever is told of a Python that is not there yet is told the truth."""
     real = probe(sys.executable)
-    promised = planned(real.version, Path("/nowhere/bin/python3"))
-    assert (promised.tags, promised.minor, promised.planned) == (real.tags, real.minor, True)
+    promised = planned(real.version, Path("/nowhere/bin/python3"), "corp")
+    assert (promised.tags, promised.minor, promised.offered) == (real.tags, real.minor, "corp")
     assert dict(promised.markers) == dict(real.markers)
-    other = planned("3.9.20", Path("/nowhere/bin/python3.9"))
+    other = planned("3.9.20", Path("/nowhere/bin/python3.9"), "corp")
     assert "cp39-cp39-manylinux2014_x86_64" in other.tags
     assert (other.markers["python_version"], other.markers["python_full_version"]) == ("3.9", "3.9.20")
 

@@ -75,7 +75,7 @@ def test_the_official_index_is_what_uv_says() -> None:
 
 
 def test_no_shipped_row_needs_trust_or_lacks_a_source() -> None:
-    assert [mirror.name for mirror in rows()] == [*ROWS, "nju-python"]
+    assert [mirror.name for mirror in rows()] == [*ROWS, "nju-python", "python-build-standalone"]
     for mirror in rows():
         assert mirror.url.startswith("https://")
         assert mirror.connections == (6 if mirror.holds != "python" else 16)
