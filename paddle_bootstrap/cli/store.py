@@ -75,10 +75,10 @@ def _document(store: Store, found: Inventory, uses: Uses) -> dict[str, Any]:
     return {"store": str(store.root), "wheels": wheels, "rests": rests}
 
 
-def _age(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float:
+def _age(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
     """Seconds."""
     if value is None:
-        return 0.0
+        return None
     found = re.fullmatch(r"(\d+)([hdw])", value)
     if not found:
         raise click.BadParameter(f"{value!r} is no age: write 12h, 30d or 8w")
@@ -90,7 +90,7 @@ def _age(_ctx: click.Context, _param: click.Parameter, value: str | None) -> flo
 @click.option("--all", "everything", is_flag=True, help="Also what targets use: they stay whole, it is fetched again.")
 @click.option("--dry-run", is_flag=True, help="Show what would go, remove nothing.")
 @options("store")
-def prune(*, older_than: float, everything: bool, dry_run: bool, verbose: bool, **params: Any) -> int:  # noqa: ARG001
+def prune(*, older_than: float | None, everything: bool, dry_run: bool, verbose: bool, **params: Any) -> int:  # noqa: ARG001
     """Remove what no target uses: wheels, their unpacked copies, parts of downloads, what killed runs left.
 
     Targets are those that were installed from this store, their kept states included. Files that a target is linked to

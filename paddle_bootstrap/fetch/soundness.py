@@ -34,11 +34,18 @@ def damages(wheels: Sequence[Stored]) -> list[Damage]:
 
 
 def _damages(stored: Stored) -> Iterator[Damage]:
-    sound = True
-    if stored.wheel and (sound := _digest(stored.wheel, "sha256").hex() == stored.sha256) is False:
-        yield Damage(stored, stored.wheel, ("its bytes are not those of its sha256",))
-    if stored.unpacked and (reasons := tuple(_changes(stored.unpacked, stored.wheel if sound else None))):
+    wrong = _wrong(stored.wheel, stored.sha256) if stored.wheel else None
+    if stored.wheel and wrong:
+        yield Damage(stored, stored.wheel, (wrong,))
+    if stored.unpacked and (reasons := tuple(_changes(stored.unpacked, None if wrong else stored.wheel))):
         yield Damage(stored, stored.unpacked, reasons)
+
+
+def _wrong(wheel: Path, sha256: str) -> str | None:
+    try:
+        return None if _digest(wheel, "sha256").hex() == sha256 else "its bytes are not those of its sha256"
+    except OSError as error:  # a failing disk
+        return f"cannot be read: {error.strerror}"
 
 
 def _digest(path: Path, algorithm: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -60,13 +61,14 @@ def list_store(store: Store) -> tuple[Inventory, Uses]:
     return inventory.read(store), uses(store)
 
 
-def prune(store: Store, *, everything: bool, older_than: float, dry_run: bool) -> tuple[list[str], int]:
-    """Remove what no target uses (``everything``: used or not), as far as it came ``older_than`` seconds ago or before."""
+def prune(store: Store, *, everything: bool, older_than: float | None, dry_run: bool) -> tuple[list[str], int]:
+    """Remove what no target uses (``everything``: used or not); ``older_than``: only what came so many seconds ago."""
     if not store.root.is_dir():
         return [], 0
     found = uses(store)
     used = () if everything else found.of.keys()
-    gone, size = inventory.prune(store, frozenset(used), time.time() - older_than, dry_run=dry_run)
+    before = math.inf if older_than is None else time.time() - older_than  # a clock may have been wrong
+    gone, size = inventory.prune(store, frozenset(used), before, dry_run=dry_run)
     if not dry_run:
         for client in found.gone:
             clients.forget(store, client)
