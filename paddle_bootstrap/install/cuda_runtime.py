@@ -111,15 +111,27 @@ def link(site_packages: Path, build: Build) -> tuple[str, ...]:
     for path in folder.iterdir():
         if path.is_symlink() and not path.exists():
             path.unlink()
+    wanted = _wanted(site_packages, build)
+    made = [name for name, library in wanted.items() if _linked(folder / name, os.path.relpath(library, folder))]
+    names = sorted(f"paddle/libs/{name}" for name in made)
+    _record(site_packages, build, names)
+    return tuple(names)
+
+
+def unlinked(site_packages: Path, build: Build) -> tuple[str, ...]:
+    """The names in paddle/libs that ``link`` would make, and that lead to no library now."""
+    folder = site_packages / "paddle" / "libs"
+    return tuple(sorted(name for name in _wanted(site_packages, build) if not (folder / name).exists()))
+
+
+def _wanted(site_packages: Path, build: Build) -> dict[str, Path]:
+    """Name in paddle/libs -> NVIDIA's library."""
     wanted: dict[str, Path] = {}
     for library in sorted(site_packages.glob("nvidia/*/lib/*.so*")):
         wanted[library.name] = library
         if _serves(library.name, build):
             wanted.setdefault(_bare(library.name), library)
-    made = [name for name, library in wanted.items() if _linked(folder / name, os.path.relpath(library, folder))]
-    names = sorted(f"paddle/libs/{name}" for name in made)
-    _record(site_packages, build, names)
-    return tuple(names)
+    return wanted
 
 
 def _bare(name: str) -> str:

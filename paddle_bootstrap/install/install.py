@@ -46,10 +46,9 @@ def install(request: Request) -> Installed:
             _drop_unwanted(path, keep=request.keep)
             return Installed(request.state.receipt, changed=False, actions=())
         with _workplace(request) as place:
-            found = _found(request)
+            found = found_before(request)
             actions = _build(request, place, copies=owner is not None)
-            written = _receipt(request, place, found)
-            written = receipt.write(place, written, request.selection.lock.path, _files(request, place, written.links))
+            written = write_receipt(request, place, found)
             _remember(request, place)
             if owner:
                 cloning.give_to(place, *owner)
@@ -91,7 +90,7 @@ def is_current(state: TargetState, selection: Selection, cuda: CudaChoice) -> bo
     if have is None or python is None or not _is_of(have, selection, cuda):
         return False
     site_packages = distributions.site_packages_of(state.path, python)
-    if {row["name"] for row in have.wheels} != wanted or _rivals(site_packages, wanted):
+    if {row["name"] for row in have.wheels} != wanted or other_paddles(site_packages, wanted):
         return False
     if distributions.deviations(site_packages, selection.wheels, have.wheels):
         return False
@@ -119,6 +118,7 @@ def _as_it_is_now(request: Request) -> Request:
 def _workplace(request: Request) -> Iterator[Path]:
     """A clone's place beside the target; whatever stands there in the end is deleted."""
     path = request.state.path
+    target.require_changeable(request.state)
     if request.in_place:
         progress.warn(f"{path} is changed in place: an interruption can leave it half changed")
         yield path
@@ -195,7 +195,7 @@ def _make_way(request: Request, place: Place) -> list[str]:
     site_packages = place.site_packages
     present = distributions.present(site_packages)
     wanted = _names(request.selection)
-    rivals = _rivals(site_packages, wanted)
+    rivals = other_paddles(site_packages, wanted)
     if rivals:
         paddle = ", ".join(wanted & PADDLES)
         progress.warn(
@@ -224,13 +224,19 @@ def _outdated(before: Receipt | None, present: Mapping[str, distributions.Distri
     ]
 
 
-def _rivals(site_packages: Path, wanted: frozenset[str]) -> list[str]:
+def other_paddles(site_packages: Path, wanted: frozenset[str]) -> list[str]:
     """Other Paddles than the wanted one."""
     return sorted(PADDLES & distributions.present(site_packages).keys() - wanted) if wanted & PADDLES else []
 
 
 def _names(selection: Selection) -> frozenset[str]:
     return frozenset(wheel.name for wheel in selection.wheels)
+
+
+def write_receipt(request: Request, place: Path, found: tuple[str, ...]) -> Receipt:
+    """Say at ``place`` that it holds the selection; ``found``: what of it was there before this tool came."""
+    told = _receipt(request, place, found)
+    return receipt.write(place, told, request.selection.lock.path, _files(request, place, told.links))
 
 
 def _receipt(request: Request, place: Path, found: tuple[str, ...]) -> Receipt:
@@ -263,7 +269,7 @@ def _origins(request: Request) -> dict[str, Sequence[str]]:
     return {wheel.sha256: known[wheel.sha256] for wheel in request.selection.wheels if wheel.sha256 in known}
 
 
-def _found(request: Request) -> tuple[str, ...]:
+def found_before(request: Request) -> tuple[str, ...]:
     """The lock's packages that stood in the target before this tool came."""
     if not request.state.exists:
         return ()

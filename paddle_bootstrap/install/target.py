@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from paddle_bootstrap.errors import NoInterpreter, TargetRefused
@@ -25,6 +25,7 @@ class TargetState:
     path: Path  # symbolic links followed
     interpreter: Interpreter | None
     receipt: Receipt | None
+    conda: bool = False  # made by conda, which has its own book of what is in it
 
     @property
     def exists(self) -> bool:
@@ -32,31 +33,58 @@ class TargetState:
 
 
 def inspect(
-    target: Path, wanted_python: str | None, *, in_place: bool = False, store: Path | None = None
+    target: Path,
+    wanted_python: str | None,
+    *,
+    in_place: bool = False,
+    store: Path | None = None,
+    adopting: bool = False,
 ) -> TargetState:
-    """The state of ``target``. Raises TargetRefused when it is not ours to change."""
-    path = writable(target, in_place=in_place)
+    """The state of ``target``. Raises TargetRefused when it is not ours to change; ``adopting``: to be signed, not changed.
+
+    A conda environment is looked at when it is adopted, or has been: then there may be nothing to change in it.
+    """
+    path = writable(target, in_place=in_place or adopting)
     if store and store.resolve().is_relative_to(path):
         raise TargetRefused(
             f"the store {store} is inside the target {path}, which is swapped as a whole",
             hint="name another place with --store or --env",
         )
-    if not path.exists():
+    if not path.exists() or all(item.name in _NO_CONTENT for item in path.iterdir()):
         return TargetState(path, None, None)
-    if (path / "conda-meta").exists():
-        raise TargetRefused(
-            f"the target {path} is a conda environment: conda would no longer know what is in it",
-            hint="give --env a directory of its own; it can use conda's Python: --python PATH",
-        )
-    if all(item.name in _NO_CONTENT for item in path.iterdir()):
-        return TargetState(path, None, None)
-    if not (path / "pyvenv.cfg").is_file():
-        raise TargetRefused(
-            f"the target {path} is not a virtual environment and not empty", hint="give --env an empty or new directory"
-        )
+    conda = (path / "conda-meta").is_dir()
+    if not conda:
+        _require_environment(path)
+    told = receipt.read(path)
+    state = TargetState(path, None, told, conda)
+    if not adopting and told is None:
+        require_changeable(state)
     interpreter = _own_python(path)
     _require_python(path, interpreter, wanted_python)
-    return TargetState(path, interpreter, receipt.read(path))
+    return replace(state, interpreter=interpreter)
+
+
+def require_changeable(state: TargetState) -> None:
+    """Raises TargetRefused for a conda environment, whatever its receipt says."""
+    if state.conda:
+        raise TargetRefused(
+            f"the target {state.path} is a conda environment: conda would no longer know what is in it",
+            hint=f"give --env a directory of its own; it can use this Python: --python {state.path}/bin/python; "
+            f"or change this one by hand and have it judged: paddle-bootstrap adopt {state.path}",
+        )
+
+
+def _require_environment(path: Path) -> None:
+    if (path / "pyvenv.cfg").is_file():
+        return
+    if any(path.glob("lib/python3.*/os.py")):
+        raise TargetRefused(
+            f"the target {path} is a Python itself, not an environment of one",
+            hint=f"give --env a new directory; it can use this Python: --python {path}",
+        )
+    raise TargetRefused(
+        f"the target {path} is not a virtual environment and not empty", hint="give --env an empty or new directory"
+    )
 
 
 def writable(target: Path, *, in_place: bool = False) -> Path:

@@ -59,7 +59,10 @@ def plan_target(wish: Wish) -> Plan:
     """Decide the lock, the interpreter, the CUDA libraries and the wheels. Refuses a target that is not ours to change."""
     lock = choose(wish.lock, wish.paddle, wish.device)
     state = target.inspect(wish.env, wish.python, in_place=wish.in_place, store=wish.store)
-    return replace(_plan(wish, lock, state.interpreter, unpacked=True), state=state)
+    plan = replace(_plan(wish, lock, state.interpreter, unpacked=True), state=state)
+    if not plan.is_current:
+        target.require_changeable(state)
+    return plan
 
 
 def plan_fetch(wish: Wish) -> Plan:
