@@ -6,6 +6,7 @@ an error that names the nearest one: a setting that is silently ignored is worse
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,6 +51,8 @@ def files(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> tuple
     Raises ConfigError for one that is there and is no file, or cannot be looked at: a setting must not be lost.
     """
     if explicit is not None:
+        if str(explicit) == os.devnull:
+            return ()  # as for pip: no settings
         if not _is_there(explicit):
             raise ConfigError(f"settings file not found: {explicit}", hint="check the path given to --config")
         return (explicit,)

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime, timezone
 from typing import Protocol, TextIO
@@ -145,7 +145,10 @@ class Drawing:
 
     def _line(self, text: str, kind: str, *, shown: bool = True) -> None:
         with self._lock:
-            _append(self.log, kind, text)
+            problem = _append(self.log, kind, text)
+            if problem:
+                self.finish()
+                self.stream.write(f"warning: {problem}\n")
             if shown:
                 self.finish()
                 self.stream.write(text + "\n")
@@ -192,7 +195,9 @@ class JsonLines:
         """Nothing is left open."""
 
     def _say(self, kind: str, message: str) -> None:
-        _append(self.log, kind, message)
+        problem = _append(self.log, kind, message)
+        if problem:
+            self._write({"event": "warn", "message": problem})
         self._write({"event": kind, "message": message})
 
     def _write(self, event: dict[str, object]) -> None:
@@ -201,11 +206,19 @@ class JsonLines:
             self.stream.flush()
 
 
-def _append(log: TextIO | None, kind: str, text: str) -> None:
-    if log:
-        stamp = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+def _append(log: TextIO | None, kind: str, text: str) -> str:
+    """Add a line to the log; returns why that failed, once: a log on a full disk ends, and the run goes on."""
+    if log is None or log.closed:
+        return ""
+    stamp = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    try:
         log.write(f"{stamp} {kind:8} {text.strip()}\n")
         log.flush()
+    except OSError as error:
+        with suppress(OSError):  # what is left in its buffer does not fit either
+            log.close()
+        return f"the log file ends here: {error.strerror}"
+    return ""
 
 
 def _columns(stream: TextIO) -> int:

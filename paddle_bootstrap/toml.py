@@ -11,13 +11,17 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-loads = tomllib.loads
 TOMLDecodeError = tomllib.TOMLDecodeError
+
+
+def loads(text: str) -> dict[str, Any]:
+    """The tables in ``text``. Raises TOMLDecodeError."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise TOMLDecodeError("brackets within brackets without end") from None
 
 
 def read(path: Path) -> dict[str, Any]:
     """The tables of ``path``. Raises OSError, UnicodeDecodeError, TOMLDecodeError."""
-    try:
-        return loads(path.read_text(encoding="utf-8"))
-    except RecursionError:
-        raise TOMLDecodeError("brackets within brackets without end") from None
+    return loads(path.read_text(encoding="utf-8"))

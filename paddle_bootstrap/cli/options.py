@@ -30,7 +30,17 @@ class _Path(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _Text(click.types.StringParamType):
+    """A script's variable that is empty would quietly mean the default."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value).strip() or "\0" in str(value):
+            self.fail("it is empty: leave it out, or give a value", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 _PATH = _Path(path_type=Path)
+_TEXT = _Text()
 MIRROR_TABLES = "paddle_bootstrap.mirror_tables"  # where a run keeps the user's [[mirror]] tables
 
 
@@ -49,7 +59,7 @@ def _hosts(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...])
     """Host names as they stand in an address: anything else would match none and be without effect."""
     for host in value:
         if not re.fullmatch(
-            r"([^\s/:@\[\]]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", host
+            r"([^\s/:@\[\]*?]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", host
         ):
             raise click.BadParameter(f"{host!r} is no host: write mirror.example or mirror.example:8443")
     return value
@@ -78,13 +88,18 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
         "--env", type=_PATH, metavar="DIR", help="The target. Default: the active environment, else ./.venv-paddle."
     ),
     "python": _option(
-        "--python", metavar="VERSION|PATH", help="Python of a new target. Default: the newest the lock serves."
+        "--python",
+        type=_TEXT,
+        metavar="VERSION|PATH",
+        help="Python of a new target. Default: the newest the lock serves.",
     ),
-    "paddle": _option("--paddle", metavar="VERSION", help="Paddle version, among the shipped locks."),
-    "lock": _option("--lock", metavar="FILE|NAME", help="A PEP 751 lock file, or a shipped lock's name."),
+    "paddle": _option("--paddle", type=_TEXT, metavar="VERSION", help="Paddle version, among the shipped locks."),
+    "lock": _option("--lock", type=_TEXT, metavar="FILE|NAME", help="A PEP 751 lock file, or a shipped lock's name."),
     "store": _option("--store", type=_PATH, metavar="DIR", help="Where verified wheels are kept. Default: XDG cache."),
     "device": _option("--device", type=click.Choice(["gpu", "cpu"]), help="Default gpu; cpu is a rehearsal."),
-    "mirror": _option("--mirror", multiple=True, metavar="NAME|URL", help="Repeatable; these only, in this order."),
+    "mirror": _option(
+        "--mirror", type=_TEXT, multiple=True, metavar="NAME|URL", help="Repeatable; these only, in this order."
+    ),
     "connections": _option(
         "--connections", type=click.IntRange(1, 64), metavar="N", help="To each mirror, at most. Default: its row's."
     ),

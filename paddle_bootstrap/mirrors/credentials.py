@@ -66,6 +66,7 @@ def split(url: str) -> tuple[str, Login | None]:
         parts = urlsplit(url)
         host = parts.hostname or ""
         bad = parts.port == 0 or (parts.scheme in ("http", "https") and not host) or bool(_UNSENDABLE.search(url))
+        elsewhere = parts.scheme == "file" and not (parts.netloc in ("", "localhost") and parts.path.startswith("/"))
         host.encode("idna")  # UnicodeError, a ValueError: no name server could be asked for it
     except ValueError:
         bad = True
@@ -74,6 +75,8 @@ def split(url: str) -> tuple[str, Login | None]:
             f"not a web address: {_shown(url)}",
             hint="write https://host/path; in a user name or password write / as %2F, @ as %40, : as %3A",
         )
+    if elsewhere:
+        raise UsageError(f"not a folder of this host: {redact(url)}", hint="write file:///FOLDER, from the root on")
     if "@" not in parts.netloc:
         return url, None
     userinfo, _, host = parts.netloc.rpartition("@")

@@ -94,6 +94,11 @@ def test_what_is_there_and_is_no_file_is_not_passed_over(
     assert str(path) in str(caught.value)
 
 
+def test_the_null_device_is_no_settings(tmp_path: Path) -> None:
+    write(tmp_path / config.NAME, 'level = "deep"\n')
+    assert config.files(Path("/dev/null"), {"HOME": str(tmp_path)}, tmp_path) == ()
+
+
 def test_a_file_that_cannot_be_read_is_not_called_bad_toml(tmp_path: Path) -> None:
     path = tmp_path / config.NAME
     path.symlink_to("/proc/self/mem")  # root may read anything else

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +81,16 @@ def test_verbose_shows_notes_and_the_log_has_everything() -> None:
     quiet, log = draw()
     assert "detail" not in quiet
     assert [line.split()[1] for line in log.splitlines()] == ["step", "note", "warn", "transfer"]
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_log_on_a_full_disk_ends_and_the_run_goes_on(*, as_json: bool) -> None:
+    stream = io.StringIO()
+    with Path("/dev/full").open("a", encoding="utf-8") as log:
+        drawing = progress.JsonLines(stream, log=log) if as_json else progress.Drawing(stream, log=log)
+        drawing.step("one")
+        drawing.step("two")
+    told = stream.getvalue()
+    assert told.count("the log file ends here: No space left on device") == 1
+    assert "one" in told
+    assert "two" in told

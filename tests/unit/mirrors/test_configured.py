@@ -400,3 +400,14 @@ def test_what_pip_itself_refuses_is_told_once_and_read(host: Host) -> None:
     assert [line.partition("pip.conf: ")[2] for line in host.warned.lines] == [
         "pip itself refuses it: a section or an option stands there twice"
     ]
+
+
+@pytest.mark.parametrize("wanted", ["file:", "file://", "file:wheels", "file://wheels/x", "file://server/share"])
+def test_a_folder_that_is_not_on_this_host(host: Host, wanted: str) -> None:
+    with pytest.raises(UsageError, match="not a folder of this host") as caught:
+        host.mirrors(wanted)
+    assert caught.value.hint == "write file:///FOLDER, from the root on"
+
+
+def test_a_folder_on_the_local_host(host: Host) -> None:
+    assert host.mirrors("file://localhost/srv/wheels")[0].url == "file://localhost/srv/wheels"
