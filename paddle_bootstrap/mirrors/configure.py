@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from paddle_bootstrap.mirrors.user_settings import UserSettings
 
 Tool = Literal["pip", "uv"]
 Scope = Literal["user", "site", "system"]
+_PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _KEEPING: Mapping[Tool, tuple[str, ...]] = {"pip": ("PIP_CONFIG_FILE",), "uv": ("UV_NO_CONFIG", "UV_CONFIG_FILE")}
 
 
@@ -63,6 +65,8 @@ def setting(
     if mirror.folder_per_build:
         hint = "give the address with the folder, such as .../cu126/"
         raise UsageError(f"{mirror.name} has a folder per build: {mirror.url}", hint=hint)
+    if bad := [name for name in packages if not _PACKAGE.fullmatch(name)]:
+        raise UsageError(f"--package {bad[0]!r}: no package has such a name", hint="give the name alone, no version")
     if packages and scope != "user":
         raise UsageError("--package writes ./pyproject.toml: no scope has a part in it", hint="leave --scope out")
     if scope == "site" and "uv" in tools:
@@ -176,7 +180,7 @@ def place(wanted: Setting, tool: Tool) -> Path:
 
 
 def _change(wanted: Setting, path: Path, write: Callable[[str], str]) -> Change:
-    path = path.resolve()
+    path = Path(os.path.realpath(path))  # no error for links in a circle: reading them is one
     before, mode = read(path)
     try:
         text = write((before or b"").decode("utf-8", "surrogateescape"))

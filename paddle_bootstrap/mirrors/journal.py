@@ -48,7 +48,10 @@ class Change:
 def read(path: Path) -> tuple[bytes | None, int | None]:
     """A settings file's bytes and permissions; nothing when it is not there. Raises ConfigError."""
     try:
-        return path.read_bytes(), stat.S_IMODE(path.stat().st_mode)
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # whoever reads a pipe waits
+            raise ConfigError(f"{path} is no file", hint="nothing was changed")
+        return path.read_bytes(), stat.S_IMODE(mode)
     except (FileNotFoundError, NotADirectoryError):
         return None, None
     except OSError as error:
@@ -90,7 +93,8 @@ class Journal:
         return self._restore(entries[-1], force=force)
 
     def _entries(self) -> list[Path]:
-        return sorted(self.folder.glob("[0-9]*.json"))
+        found = [path for path in self.folder.glob("*.json") if path.stem.isdecimal()]
+        return sorted(found, key=lambda path: int(path.stem))
 
     def _note(self, changes: Sequence[Change]) -> Path:
         entries = self._entries()
@@ -117,10 +121,10 @@ class Journal:
 
     def _restore(self, entry: Path, *, force: bool) -> tuple[Path, ...]:
         try:
-            rows = json.loads(entry.read_bytes())["files"]
-        except (OSError, ValueError, KeyError) as error:
+            rows = [_row(row) for row in json.loads(entry.read_bytes())["files"]]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ConfigError(f"{entry} cannot be read ({type(error).__name__})", hint=f"remove it: {entry}") from error
-        newer = [row["path"] for row in rows if not _is_ours(row)]
+        newer = [str(row.path) for row in rows if not row.is_ours]
         if newer and not force:
             raise UsageError(
                 f"changed since by somebody else: {', '.join(newer)}",
@@ -129,31 +133,45 @@ class Journal:
         for row in rows:
             _put_back(row)
         entry.unlink()
-        return tuple(Path(row["path"]) for row in rows)
+        return tuple(row.path for row in rows)
 
 
-def _is_ours(row: Mapping[str, Any]) -> bool:
-    """The file is as it was made, or as it was before that."""
-    now, _ = read(Path(row["path"]))
-    return _digest(now) == row["after_sha256"] or now == _before(row)
+@dataclass(frozen=True)
+class _Row:
+    """One file of an entry, as it was written down."""
+
+    path: Path
+    before: bytes | None
+    mode: int
+    after_sha256: str
+    made_folders: tuple[Path, ...]
+
+    @property
+    def is_ours(self) -> bool:
+        """The file is as it was made, or as it was before that."""
+        now, _ = read(self.path)
+        return _digest(now) == self.after_sha256 or now == self.before
 
 
-def _before(row: Mapping[str, Any]) -> bytes | None:
-    return None if row["before"] is None else base64.b64decode(row["before"])
+def _row(data: Mapping[str, Any]) -> _Row:
+    """Raises KeyError, TypeError, ValueError for what we did not write."""
+    before = None if data["before"] is None else base64.b64decode(data["before"], validate=True)
+    folders = tuple(Path(folder) for folder in data["made_folders"])
+    return _Row(Path(data["path"]), before, int(data["mode"] or 0), str(data["after_sha256"]), folders)
 
 
-def _put_back(row: Mapping[str, Any]) -> None:
-    path, before = Path(row["path"]), _before(row)
+def _put_back(row: _Row) -> None:
+    path = row.path
     try:
-        if before is None:
+        if row.before is None:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 path.unlink()
-            for folder in row["made_folders"]:  # innermost first
+            for folder in row.made_folders:  # innermost first
                 with contextlib.suppress(OSError):  # somebody put something there
-                    Path(folder).rmdir()
-        elif read(path) != (before, row["mode"]):
+                    folder.rmdir()
+        elif read(path) != (row.before, row.mode):
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, before, row["mode"])
+            replace_file(path, row.before, row.mode)
     except OSError as error:
         raise InstallFailed(f"cannot write {path}: {error.strerror}", hint="paddle-bootstrap mirror undo") from error
 

@@ -71,6 +71,8 @@ def _add_index(table: Table, row: Mapping[str, Any]) -> None:
     if "index" not in table:
         table["index"] = tomlkit.aot()
     indexes = table["index"]
+    if not isinstance(indexes, list):
+        raise ConfigError("index is no list there", hint="repair the file, then run the same command again")
     entry: Any = tomlkit.table() if isinstance(indexes, tomlkit.items.AoT) else tomlkit.inline_table()
     for key, value in row.items():
         entry.append(key, value)

@@ -131,6 +131,20 @@ def test_own_packages_are_for_uv_and_a_project(host: Host) -> None:
         host.setting(mirror_at("https://p/{build}/", holds="paddle"), packages=("paddlepaddle-gpu",))
 
 
+@pytest.mark.parametrize("name", ["", "../x", "a b", "-x", "six==1", "six;x", "é"])
+def test_what_no_package_is_called(host: Host, name: str) -> None:
+    with pytest.raises(UsageError, match="no package has such a name"):
+        host.setting(packages=("six", name))
+
+
+def test_links_in_a_circle_are_named(host: Host) -> None:
+    link = host.folder / "home/.config/uv/uv.toml"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(link)
+    with pytest.raises(ConfigError, match=r"uv\.toml cannot be read: Too many levels"):
+        planned(host.setting(CORP, "uv"))
+
+
 def test_a_second_index_is_explained(host: Host) -> None:
     host.write("etc/pip.conf", "[global]\nextra-index-url = https://a:secret@b/simple\n")
     [told] = advice(host.setting())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paddle_bootstrap.errors import InstallFailed, UsageError
+from paddle_bootstrap.errors import ConfigError, InstallFailed, UsageError
 from paddle_bootstrap.mirrors.journal import Change, Journal, read
 
 
@@ -95,3 +95,45 @@ def test_the_diff_hides_passwords(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"index-url = https://me:secret@old/simple\n")
     diff = change(tmp_path / "f", b"index-url = https://me:secret@new/simple\n").diff()
     assert diff.splitlines()[3:] == ["-index-url = https://***@old/simple", "+index-url = https://***@new/simple"]
+
+
+ROW = '{"path": "/x", "before": null, "mode": null, "after_sha256": null, "made_folders": []}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"files": 3}',
+        '{"files": [{}]}',
+        f'{{"files": [{ROW.replace(chr(34) + "/x" + chr(34), "3")}]}}',
+        f'{{"files": [{ROW.replace("null", chr(34) + "!!" + chr(34), 1)}]}}',
+        "[" * 100_000,
+    ],
+    ids=range(7),
+)
+def test_an_entry_that_is_damaged_is_named(journal: Journal, text: str) -> None:
+    journal.folder.mkdir(parents=True)
+    entry = journal.folder / "0001.json"
+    entry.write_text(text)
+    with pytest.raises(ConfigError, match="cannot be read") as caught:
+        journal.undo(force=False)
+    assert caught.value.hint == f"remove it: {entry}"
+
+
+def test_other_files_are_no_entries_and_the_newest_is_by_number(journal: Journal, tmp_path: Path) -> None:
+    journal.folder.mkdir(parents=True)
+    (journal.folder / "00ab.json").write_text("")
+    (journal.folder / "9999.json").write_text('{"files": []}')
+    path = tmp_path / "f"
+    journal.apply([change(path, b"after")])
+    assert (journal.folder / "10000.json").is_file()
+    assert journal.undo(force=False) == (path,)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, words in ((tmp_path / "pipe", "is no file"), (tmp_path, "Is a directory")):
+        with pytest.raises(ConfigError, match=words):
+            read(path)

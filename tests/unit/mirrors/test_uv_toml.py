@@ -71,3 +71,9 @@ def test_a_file_that_is_no_toml_is_left_alone(before: str) -> None:
 def test_a_project_whose_tool_is_no_table() -> None:
     with pytest.raises(ConfigError, match="tool is no table"):
         with_explicit_index("tool = 1\n", "corp", NEW, ["one"])
+
+
+@pytest.mark.parametrize("before", ["index = 3\n", "index = 'x'\n", "[index]\nurl = 'x'\n"])
+def test_an_index_that_is_no_list(before: str) -> None:
+    with pytest.raises(ConfigError, match="index is no list"):
+        with_default_index(before, NEW)
