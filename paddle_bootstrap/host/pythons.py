@@ -165,7 +165,7 @@ def choose(wanted: str | None, minors: Collection[str], environ: Mapping[str, st
     among ``minors`` (all when empty). Raises NoInterpreter that lists everything found and why it is not taken.
     """
     if wanted and os.sep in wanted:
-        return probe(Path(wanted, "bin", "python3") if os.path.isdir(wanted) else wanted)  # noqa: PTH112 never an error
+        return at(wanted)
     version = version_of(wanted)
     seen = search(environ)
     judged = [(item, _misfit(item, version, minors)) for item in seen.found]
@@ -179,6 +179,11 @@ def choose(wanted: str | None, minors: Collection[str], environ: Mapping[str, st
         tried=[*listed, *seen.silent] or ["found none"],
         hint="install one (apt-get install python3; or uv python install 3.11), or give its path to --python",
     )
+
+
+def at(wanted: str) -> Interpreter:
+    """The Python at the path ``wanted``, or in the environment or installation there."""
+    return probe(Path(wanted, "bin", "python3") if os.path.isdir(wanted) else wanted)  # noqa: PTH112 never an error
 
 
 def version_of(wanted: str | None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from paddle_bootstrap.errors import NoInterpreter, TargetRefused
 from paddle_bootstrap.host.interpreter import Interpreter
-from paddle_bootstrap.host.pythons import probe
+from paddle_bootstrap.host.pythons import at, probe, version_of
 from paddle_bootstrap.install import receipt
 from paddle_bootstrap.install.receipt import Receipt
 
@@ -50,6 +50,7 @@ def inspect(
             f"the store {store} is inside the target {path}, which is swapped as a whole",
             hint="name another place with --store or --env",
         )
+    _require_executable(path)
     if not path.exists() or all(item.name in _NO_CONTENT for item in path.iterdir()):
         return TargetState(path, None, None)
     conda = (path / "conda-meta").is_dir()
@@ -59,7 +60,7 @@ def inspect(
     state = TargetState(path, None, told, conda)
     if not adopting and told is None:
         require_changeable(state)
-    interpreter = _own_python(path)
+    interpreter = own_python(path)
     _require_python(path, interpreter, wanted_python)
     return replace(state, interpreter=interpreter)
 
@@ -136,6 +137,11 @@ def _require_writable(path: Path, *, in_place: bool) -> None:
     if not nearest.is_dir():
         what = "is a file" if nearest == path else f"cannot be made: {nearest} is a file"
         raise TargetRefused(f"the target {path} {what}", hint="give a directory to --env")
+    if os.statvfs(nearest).f_flag & os.ST_RDONLY:
+        raise TargetRefused(
+            f"the target {path} cannot be written: its file system is mounted read-only",
+            hint="give --env a directory on another one, or have it mounted read-write",
+        )
     for folder in (nearest, nearest.parent) if nearest == path and not in_place else (nearest,):
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             raise TargetRefused(
@@ -146,6 +152,14 @@ def _require_writable(path: Path, *, in_place: bool) -> None:
     if nearest == path and os.geteuid() not in (0, owner):
         raise TargetRefused(
             f"the target {path} belongs to {_user(owner)}", hint="give --env a directory of yours, or run as its owner"
+        )
+
+
+def _require_executable(path: Path) -> None:
+    if os.statvfs(_nearest(path)).f_flag & os.ST_NOEXEC:
+        raise TargetRefused(
+            f"the target {path} is on a file system mounted noexec: no library in it could be loaded, no program started",
+            hint="give --env a directory on another one, or have it mounted exec; the store may stay where it is",
         )
 
 
@@ -162,7 +176,8 @@ def _user(uid: int) -> str:
         return f"user {uid}"
 
 
-def _own_python(path: Path) -> Interpreter:
+def own_python(path: Path) -> Interpreter:
+    """The Python in the environment ``path``. Raises TargetRefused when it does not answer as one."""
     python = path / "bin" / "python"
     try:
         return probe(python)
@@ -175,8 +190,8 @@ def _own_python(path: Path) -> Interpreter:
 def _require_python(path: Path, interpreter: Interpreter, wanted: str | None) -> None:
     if wanted is None:
         return
-    asked = probe(wanted).version if os.sep in wanted else wanted.removeprefix("python")
-    if interpreter.version != asked and not interpreter.version.startswith(asked + "."):
+    asked = at(wanted).version if os.sep in wanted else version_of(wanted)
+    if not f"{interpreter.version}.".startswith(f"{asked}." if asked else ""):
         raise TargetRefused(
             f"the target {path} has Python {interpreter.version}, but --python {wanted} was asked for",
             hint="give another --env, or remove the target to have it made anew",

@@ -17,6 +17,7 @@ from paddle_bootstrap.harness.subject import Subject
 from paddle_bootstrap.host.facts import HostFacts, to_json
 from paddle_bootstrap.install import receipt
 from paddle_bootstrap.install.receipt import Receipt
+from paddle_bootstrap.install.target import own_python
 from paddle_bootstrap.lock.model import Device, Lock, Wheel, build_from_json
 from paddle_bootstrap.results.model import CheckResult, Results
 from paddle_bootstrap.stages.facts import reading_facts
@@ -51,6 +52,7 @@ def verify_target(wish: Wish, judging: Judging, *, facts: Facts | None = None) -
     if not os.path.exists(env / "bin" / "python"):  # noqa: PTH110 false, not an error, where nobody may look
         hint = "install one first: paddle-bootstrap install --env DIR"
         raise TargetRefused(f"{env} is not an environment: it has no bin/python", hint=hint)
+    own_python(env)  # one that hangs would keep every check waiting for its deadline
     return _run(wish, judging, _judged(wish, env), facts or reading_facts(wish))
 
 

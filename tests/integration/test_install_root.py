@@ -96,7 +96,21 @@ def test_a_read_only_disk(it: Provisioning) -> None:
     place = it.root / "ro"
     place.mkdir()
     done = mounted(it, f"mount -t tmpfs -o ro tmpfs {place}", "one", "--env", str(place / "env"))
-    assert (done.returncode, f"no permission in {place}" in done.stderr) == (14, True)
+    assert (done.returncode, "its file system is mounted read-only" in done.stderr) == (14, True)
+
+
+@needs_mounts
+def test_a_disk_mounted_noexec(it: Provisioning) -> None:
+    """Nothing there could be loaded: said before any work. As a store it serves."""
+    place = it.root / "noexec"
+    place.mkdir()
+    mount = f"mount -t tmpfs -o noexec tmpfs {place}"
+    done = mounted(it, mount, "one", "--env", str(place / "env"), "--python", sys.executable, then=f"ls -A {place}")
+    assert (done.returncode, done.stdout) == (14, "")
+    assert "is on a file system mounted noexec" in done.stderr
+    moved = f"{mount} && cp -r {it.store.root} {place}/store"
+    done = mounted(it, moved, "one", "--store", str(place / "store"), then=f"{it.env}/bin/astor")
+    assert done.stdout.endswith("astor one\n"), done.stderr
 
 
 @needs_mounts
