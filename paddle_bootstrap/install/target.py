@@ -151,7 +151,7 @@ def _require_writable(path: Path, *, in_place: bool) -> None:
     owner = nearest.stat().st_uid
     if nearest == path and os.geteuid() not in (0, owner):
         raise TargetRefused(
-            f"the target {path} belongs to {_user(owner)}", hint="give --env a directory of yours, or run as its owner"
+            f"the target {path} belongs to {user(owner)}", hint="give --env a directory of yours, or run as its owner"
         )
 
 
@@ -169,7 +169,8 @@ def _nearest(path: Path) -> Path:
     return path
 
 
-def _user(uid: int) -> str:
+def user(uid: int) -> str:
+    """The name of ``uid``, if it has one."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -11,7 +11,7 @@ from paddle_bootstrap.fetch import clients, shared
 from paddle_bootstrap.fetch.fetch import Fetched, fetch
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.fetch.unpacked import drop_wheels, unpack_missing, unpacked
-from paddle_bootstrap.install import kept, space
+from paddle_bootstrap.install import kept, sharing, space
 from paddle_bootstrap.install.install import install
 from paddle_bootstrap.install.request import Installed, Request
 from paddle_bootstrap.lock.model import Wheel
@@ -70,6 +70,7 @@ def install_target(wish: Wish, plan: Plan, fetched: Fetched) -> Installed:
     )
     if space.apart(store.root, plan.target):
         progress.note(f"{store.root} and {plan.target} are on different file systems: files are copied, not linked")
+    sharing.tell(plan.state, plan.interpreter.path)
     installed = install(request)
     tidy_store(wish, plan)
     return installed

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from paddle_bootstrap.install.sharing import closed_to
 from tests.fakes.wheels import CPU, ONE, TWO, Provisioning, build, fill, write_lock
 
 USER = 65534
@@ -169,6 +170,21 @@ def public() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
+
+
+@needs_root
+def test_a_python_that_the_user_cannot_reach(it: Provisioning, public: Path) -> None:
+    """root's own Python in a user's target: it is made, and told."""
+    os.chown(public, USER, USER)
+    closed = public / "roots"
+    closed.mkdir(mode=0o700)
+    (closed / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (closed / "python3").chmod(0o755)
+    done = it.install("one", "--python", str(closed / "python3"), env=public / "env")
+    assert f"may not enter {closed}, where its Python is" in done.stderr
+    assert closed_to(USER, str(closed / "python3")) == closed
+    closed.chmod(0o711)
+    assert closed_to(USER, str(closed / "python3")) is None
 
 
 @needs_root
