@@ -25,6 +25,7 @@ VERBS = {
     "rollback": "Put the target's last state back, in one step; once more goes forward again.",
     "uninstall": "Remove the target, or what was installed into an environment that was there before; in one step.",
     "store": "Show, prune or verify the store of wheels.",
+    "sbom": "Write the bill of materials of a target or a lock (CycloneDX JSON).",
     "mirror": "Rank the mirrors, and set pip and uv to one of them.",
     "up": "Host to verdict: preflight, fetch, install, verify, report.",
 }

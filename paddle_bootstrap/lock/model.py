@@ -134,6 +134,15 @@ class Lock:
 
 
 @dataclass(frozen=True)
+class Locked:
+    """One package of a lock with all its wheels, for whatever Python; ``version`` None: the lock does not tell it."""
+
+    name: str
+    version: str | None
+    wheels: tuple[Wheel, ...]
+
+
+@dataclass(frozen=True)
 class Selection:
     """The wheels of a lock that one interpreter takes."""
 

@@ -29,6 +29,7 @@ from paddle_bootstrap.lock.model import (
     Device,
     Learned,
     Lock,
+    Locked,
     Selection,
     Wheel,
     build_from_json,
@@ -114,6 +115,22 @@ def read(path: Path) -> Lock:
 def pythons(lock: Lock) -> tuple[str, ...]:
     """The Python versions ("3.11") that the lock has its Paddle wheel for; empty when it is not one of ours."""
     return () if lock.build is None else _pythons(_load(lock.path)[1], lock.build.package)
+
+
+def packages(lock: Lock) -> tuple[Locked, ...]:
+    """Everything in the lock, for whatever interpreter; a package may be there in several versions."""
+    return tuple(_locked(package) for package in _load(lock.path)[1].packages)
+
+
+def _locked(package: Package) -> Locked:
+    names = [wheel.filename for wheel in package.wheels or ()]
+    version = package.version or next((parse_wheel_filename(name)[1] for name in names), None)
+    told = None if version is None else str(version)
+    wheels = [
+        Wheel(package.name, told or "", wheel.filename, wheel.size, wheel.hashes["sha256"].lower())
+        for wheel in package.wheels or ()
+    ]
+    return Locked(package.name, told, tuple(wheels))
 
 
 def select(lock: Lock, interpreter: Interpreter, *, groups: Sequence[str] | None = None) -> Selection:
