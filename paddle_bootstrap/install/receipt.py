@@ -28,6 +28,13 @@ _KINDS: Mapping[str, tuple[type, ...]] = {  # of what is no text
     "origins": (dict,),
     "schema_version": (int,),
 }
+_ROW: Mapping[str, tuple[type, ...]] = {
+    "name": (str,),
+    "version": (str,),
+    "filename": (str,),
+    "size": (int, type(None)),
+    "sha256": (str,),
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,9 @@ class Receipt:
     wheels: tuple[Mapping[str, Any], ...]  # name, version, filename, size, sha256
     links: tuple[str, ...]  # relative to the target
     libraries: Mapping[str, str] = field(default_factory=dict)  # runtime system: library name -> file
-    origins: Mapping[str, Sequence[str]] = field(default_factory=dict)  # a wheel's sha256 -> the mirrors that brought it
+    origins: Mapping[str, Sequence[str]] = field(
+        default_factory=dict
+    )  # a wheel's sha256 -> the mirrors that brought it
     files: str | None = None  # sha256 of the list of files; None: written before there were such lists
     found: tuple[str, ...] = ()  # names of the lock that stood in the target before us: no later lock takes them out
     made: bool = False  # the environment was made by this tool: uninstalling removes it whole
@@ -60,7 +69,7 @@ def read(env: Path) -> Receipt | None:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InstallFailed(f"{path} cannot be read: {error}", hint=f"remove {path} and install again") from error
     known = {item.name for item in fields(Receipt)}
     if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION or not known >= set(data):
@@ -69,9 +78,17 @@ def read(env: Path) -> Receipt | None:
         for key, value in data.items():
             if not isinstance(value, _KINDS.get(key, (str,))):
                 raise TypeError(f"{key} is {value!r}")
+            if key in _LISTS and not all(
+                _is_row(item) if key == "wheels" else isinstance(item, str) for item in data[key]
+            ):
+                raise TypeError(f"{key} holds something else")
         return Receipt(**{**data, **{key: tuple(data[key]) for key in _LISTS if key in data}})
     except (KeyError, TypeError) as error:
         raise InstallFailed(f"{path} is not a receipt: {error}", hint=f"remove {path} and install again") from error
+
+
+def _is_row(item: Any) -> bool:
+    return isinstance(item, dict) and set(_ROW) <= set(item) and all(isinstance(item[key], _ROW[key]) for key in _ROW)
 
 
 def write(env: Path, receipt: Receipt, lock: Path, files: bytes) -> Receipt:

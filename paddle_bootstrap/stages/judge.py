@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from paddle_bootstrap import __version__, progress
-from paddle_bootstrap.errors import TargetRefused, UsageError
+from paddle_bootstrap.errors import InstallFailed, TargetRefused, UsageError
 from paddle_bootstrap.harness.session import require_checks, run_checks
 from paddle_bootstrap.harness.subject import Subject
 from paddle_bootstrap.host.facts import HostFacts, to_json
@@ -66,7 +66,10 @@ def _judged(wish: Wish, env: Path) -> _Judged:
     python = env / "bin" / "python"
     if found is None:
         return _Judged(Subject(env, python, wish.device or "gpu", None), None, target)
-    build = build_from_json(found.build) if found.build else None
+    try:
+        build = build_from_json(found.build) if found.build else None
+    except ValueError as error:
+        raise InstallFailed(f"the receipt of {env} is damaged: {error}", hint=f"install again: --env {env}") from error
     device = build.device if build else wish.device or "gpu"
     if wish.device not in (None, device):
         raise UsageError(
