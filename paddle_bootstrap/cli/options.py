@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from paddle_bootstrap import config, progress
 from paddle_bootstrap.errors import UsageError
@@ -140,6 +141,20 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
         show_default=True,
         help="Whether the target's last state is kept beside it, for `rollback`.",
     ),
+    "offline": _option(
+        "--offline",
+        is_flag=False,
+        flag_value="",
+        metavar="[BUNDLE]",
+        help="No network: wheels are in the store, or in this bundle, whose lock and checks count too.",
+    ),
+    "allowed_signers": _option(
+        "--allowed-signers",
+        type=_PATH,
+        metavar="FILE",
+        help="A bundle counts only when somebody named there signed it (ssh-keygen's file, or a minisign public key).",
+    ),
+    "sign_key": _option("--sign-key", type=_PATH, metavar="FILE", help="Sign with this SSH or minisign key."),
     "level": _option(
         "--level",
         type=click.Choice(["quick", "standard", "deep"]),
@@ -159,6 +174,7 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
 FETCHING = ("connections", "limit_rate", "trusted_host")
 PLANNING = ("env", "python", "paddle", "lock", "store", "device", "mirror", "cuda_runtime")
 INSTALLING = (*PLANNING, *FETCHING)
+OFFLINE = ("offline", "allowed_signers")
 JUDGING = ("level", "checks", "keyword", "results", "report")
 
 
@@ -185,7 +201,7 @@ _COMMON = (
         envvar="PADDLE_BOOTSTRAP_CONFIG",
         callback=_load_settings,
         metavar="FILE",
-        help="This settings file instead of ./paddle-bootstrap.toml and the user's and host's.",
+        help="This settings file instead of ./paddle-bootstrap.toml and the user's and host's; /dev/null: none.",
     ),
     click.option("-v", "--verbose", is_flag=True, help="Say more on standard error, show evidence in reports."),
     _option("--json-progress", is_flag=True, help="Progress as one JSON object per line on standard error."),
@@ -241,7 +257,7 @@ def _root(environ: Mapping[str, str]) -> Path:
 def wish(params: Mapping[str, Any]) -> Wish:
     """What the user asked for, as one value for the stages."""
     environ = dict(os.environ)
-    return Wish(
+    wanted = Wish(
         env=(params.get("env") or default_env(environ, Path.cwd())).absolute(),
         python=params.get("python"),
         paddle=params.get("paddle"),
@@ -260,11 +276,25 @@ def wish(params: Mapping[str, Any]) -> Wish:
         root=_root(environ),
         cwd=Path.cwd(),
     )
+    return wanted if params.get("offline") is None else _offline(wanted, params)
 
 
-def judging(params: Mapping[str, Any]) -> Judging:
-    """How deep to look, and with whose checks."""
-    return Judging(params["level"], tuple(path.absolute() for path in params["checks"]), params["keyword"])
+def _offline(wanted: Wish, params: Mapping[str, Any]) -> Wish:
+    """``--offline``, with or without a bundle. A mirror from the settings is for other days."""
+    from paddle_bootstrap.stages.offline import offline  # the reader of bundles is rarely needed
+
+    context = click.get_current_context()
+    if wanted.mirrors and context.get_parameter_source("mirror") is ParameterSource.COMMANDLINE:
+        raise UsageError("--offline asks no mirror, but --mirror names one", hint="leave one of them out")
+    bundle = Path(params["offline"]).absolute() if params["offline"] else None
+    return offline(wanted, bundle, params.get("allowed_signers"))
+
+
+def judging(params: Mapping[str, Any], wanted: Wish | None = None) -> Judging:
+    """How deep to look, and with whose checks: the bundle's too, if there is one."""
+    brought = wanted.bundle.checks if wanted and wanted.bundle else ()
+    checks = (*(path.absolute() for path in params["checks"]), *brought)
+    return Judging(params["level"], checks, params["keyword"])
 
 
 def color() -> bool:
