@@ -42,7 +42,8 @@ KEYS: Mapping[str, bool] = {
 }
 _COUNTS = {"connections"}
 _SWITCHES = {"keep", "keep-wheels"}
-_PATHS = {"env", "store", "results", "checks", "log-file"}
+_PATHS = {"env", "store", "results", "checks", "log-file", "sign-key", "allowed-signers"}
+TABLES: Mapping[str, Mapping[str, bool]] = {"bundle": {"sign-key": False, "allowed-signers": False}}  # [bundle]
 
 
 def files(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> tuple[Path, ...]:
@@ -81,7 +82,9 @@ def load(paths: Sequence[Path]) -> dict[str, Any]:
     """The settings of ``paths`` merged, strongest first. Raises ConfigError with file and key."""
     merged: dict[str, Any] = {}
     for path in reversed(paths):
-        settings = {key: _checked(path, key, value) for key, value in _read(path).items()}
+        data = _read(path)
+        settings = {key: _checked(path, key, value) for key, value in data.items() if key not in TABLES}
+        settings |= _in_tables(path, data)
         if settings.get("mirror") == []:
             del settings["mirror"]  # tables alone: they choose nothing
         merged.update(settings)
@@ -107,6 +110,22 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="check its permissions") from error
     except (UnicodeDecodeError, toml.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}", hint="the file must be TOML in UTF-8: key = value") from error
+
+
+def _in_tables(path: Path, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of ``TABLES`` in ``data``, flat: each is a long flag's name too."""
+    found = {}
+    for name, known in TABLES.items():
+        table = data.get(name, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"{path}: {name} must be a table: [{name}]")
+        for key, value in table.items():
+            if key not in known:
+                raise ConfigError(f"{path}: [{name}]: unknown key {key!r}", hint=tables.nearest(key, known))
+            if not isinstance(value, str):
+                raise ConfigError(f"{path}: [{name}]: {key} must be a string, not {redact(repr(value))}")
+            found[key] = _anchored(path, key, _said(path, key, value))
+    return found
 
 
 def _checked(path: Path, key: str, value: Any) -> Any:

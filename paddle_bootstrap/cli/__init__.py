@@ -26,6 +26,7 @@ VERBS = {
     "uninstall": "Remove the target, or what was installed into an environment that was there before; in one step.",
     "store": "Show, prune or verify the store of wheels.",
     "sbom": "Write the bill of materials of a target or a lock (CycloneDX JSON).",
+    "bundle": "One file for a host without a network: make it, verify it, import it.",
     "mirror": "Rank the mirrors, and set pip and uv to one of them.",
     "up": "Host to verdict: preflight, fetch, install, verify, report.",
 }

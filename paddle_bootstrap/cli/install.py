@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from paddle_bootstrap.cli.options import INSTALLING, options, wish
+from paddle_bootstrap.cli.options import INSTALLING, OFFLINE, options, wish
 from paddle_bootstrap.cli.output import say
 from paddle_bootstrap.install.install import tidy
 from paddle_bootstrap.stages.plan import plan_target
@@ -15,7 +15,7 @@ from paddle_bootstrap.stages.provision import fetch_wheels, install_target, tidy
 
 
 @click.command("install")
-@options(*INSTALLING, "in_place", "repair", "keep", "keep_wheels")
+@options(*INSTALLING, "in_place", "repair", "keep", "keep_wheels", *OFFLINE)
 def command(*, verbose: bool, **params: Any) -> int:  # noqa: ARG001 every verb takes it
     """Make or update the target from a lock, in one step.
 

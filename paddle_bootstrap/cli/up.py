@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from paddle_bootstrap.cli.options import INSTALLING, JUDGING, judging, options, wish
+from paddle_bootstrap.cli.options import INSTALLING, JUDGING, OFFLINE, judging, options, wish
 from paddle_bootstrap.cli.publishing import publish, report_targets
 from paddle_bootstrap.stages.up import bring_up
 
 
 @click.command("up")
-@options(*INSTALLING, "in_place", "keep", "keep_wheels", *JUDGING)
+@options(*INSTALLING, "in_place", "keep", "keep_wheels", *OFFLINE, *JUDGING)
 def command(*, verbose: bool, **params: Any) -> int:
     """Host to verdict: preflight, fetch, install, verify, report.
 
@@ -21,6 +21,6 @@ def command(*, verbose: bool, **params: Any) -> int:
     """
     wanted = wish(params)
     reports = report_targets(params)
-    results = bring_up(wanted, judging(params))
+    results = bring_up(wanted, judging(params, wanted))
     publish(results, params["results"], reports, verbose=verbose, environ=wanted.environ)
     return results.exit_code

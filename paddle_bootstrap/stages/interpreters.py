@@ -66,4 +66,4 @@ def _offered(wish: Wish, minors: Collection[str], mirrors: tuple[Mirror, ...], e
 
 
 def _mirrors(wish: Wish) -> tuple[Mirror, ...]:
-    return interpreter_mirrors(wish.environ, cwd=wish.cwd, tables=wish.mirror_tables)
+    return () if wish.offline else interpreter_mirrors(wish.environ, cwd=wish.cwd, tables=wish.mirror_tables)

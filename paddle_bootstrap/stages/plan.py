@@ -92,8 +92,8 @@ def needs(wish: Wish, plan: Plan) -> Sequence[Need]:
 
 
 def mirrors_of(wish: Wish) -> tuple[Mirror, ...]:
-    """Where to fetch from, in order."""
-    return configured(wish.mirrors, wish.environ, cwd=wish.cwd, tables=wish.mirror_tables)
+    """Where to fetch from, in order; nowhere for an offline run."""
+    return () if wish.offline else configured(wish.mirrors, wish.environ, cwd=wish.cwd, tables=wish.mirror_tables)
 
 
 def describe(wish: Wish, plan: Plan) -> dict[str, Any]:

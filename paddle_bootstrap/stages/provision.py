@@ -16,6 +16,7 @@ from paddle_bootstrap.install.install import install
 from paddle_bootstrap.install.request import Installed, Request
 from paddle_bootstrap.lock.model import Wheel
 from paddle_bootstrap.mirrors.model import Mirror
+from paddle_bootstrap.stages import offline
 from paddle_bootstrap.stages.interpreters import bring
 from paddle_bootstrap.stages.plan import Plan, mirrors_of, needs
 from paddle_bootstrap.stages.wish import Wish
@@ -31,11 +32,14 @@ def fetch_wheels(wish: Wish, plan: Plan) -> Fetched:
         bring(wish, plan.interpreter)
     if plan.missing:
         size = progress.human_bytes(plan.missing_bytes)
-        progress.step(f"fetching {len(plan.missing)} wheels of {plan.lock.name} ({size})")
+        doing = "taking" if wish.offline else "fetching"
+        progress.step(f"{doing} {len(plan.missing)} wheels of {plan.lock.name} ({size})")
     return _fetch(wish, plan, plan.selection.wheels, mirrors, unpack=plan.state is not None)
 
 
 def _fetch(wish: Wish, plan: Plan, wheels: Sequence[Wheel], mirrors: Sequence[Mirror], *, unpack: bool) -> Fetched:
+    if wish.offline:
+        return offline.bring(wish, wheels, unpacked=unpack)
     return fetch(
         wheels,
         build=plan.lock.build.index_folder if plan.lock.build else None,

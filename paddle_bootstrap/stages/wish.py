@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from paddle_bootstrap.bundle.opening import Opened
 from paddle_bootstrap.fetch.patience import Terms
 from paddle_bootstrap.lock.model import Device
 from paddle_bootstrap.results.model import Level
@@ -34,6 +35,8 @@ class Wish:
     keep: bool = True  # the target's last state, beside it
     keep_wheels: bool = True  # in the store, after an installation
     terms: Terms = field(default_factory=Terms)
+    offline: bool = False  # nothing is asked of any network
+    bundle: Opened | None = None  # where an offline run takes the wheels that the store lacks
 
 
 @dataclass(frozen=True)

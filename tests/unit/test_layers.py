@@ -12,7 +12,7 @@ LAYERS = (
     {"errors", "progress", "filelock", "toml", ""},
     {"host", "releases", "mirrors", "results", "unpack"},
     {"lock", "fetch", "install", "harness", "reports", "diagnose", "images"},
-    {"fleet", "supply"},
+    {"bundle", "fleet", "supply"},
     {"stages"},
     {"cli", "config"},
     {"__main__"},
