@@ -78,7 +78,7 @@ def _line(place: int, measured: Measured, width: int) -> str:
 
 
 def _tools(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[Tool, ...]:
-    words = tuple(word.strip() for word in value.split(",")) if value else ()
+    words = () if value is None else tuple(word.strip() for word in value.split(","))
     if unknown := [word for word in words if word not in get_args(Tool)]:
         raise click.BadParameter(f"{', '.join(unknown)}: give pip, uv, or pip,uv")
     return cast("tuple[Tool, ...]", words)

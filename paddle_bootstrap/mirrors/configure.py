@@ -71,8 +71,11 @@ def setting(
         raise UsageError("--package writes ./pyproject.toml: no scope has a part in it", hint="leave --scope out")
     if scope == "site" and "uv" in tools:
         raise UsageError("uv has no settings per environment", hint="--scope user, or --for pip")
-    if scope == "site" and pip_settings.site_file(environ) is None:
+    site = pip_settings.site_file(environ)
+    if scope == "site" and site is None:
         raise UsageError("no environment is active", hint="activate one, or choose --scope user")
+    if scope == "site" and site and not site.parent.is_dir():
+        raise UsageError(f"the active environment is not there: {site.parent}", hint="activate one, or --scope user")
     mirror = _with_auth(mirror, scope, packages, environ)
     if mirror.login and (scope == "system" or packages):
         raise UsageError(

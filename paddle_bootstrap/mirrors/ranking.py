@@ -54,7 +54,7 @@ def _places(environ: Mapping[str, str]) -> dict[str, tuple[int, int]]:
             return {}
         rows = enumerate(data["mirrors"])
         return {str(row["mirror"]): (0 if row["serves"] is True else 2, place) for place, row in rows}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
 
 

@@ -264,12 +264,20 @@ def test_for_one_shell_and_for_one_command(desk: Desk) -> None:
         assert agents(mirror) == {"pip"}
 
 
+def test_closed_outputs(desk: Desk) -> None:
+    tool = f"{sys.executable} -m paddle_bootstrap mirror"
+    assert desk.run("/bin/sh", "-c", f"{tool} status 2>&-").stdout.startswith("pip: ")
+    done = desk.run("/bin/sh", "-c", f"{tool} use tsuna >&-")
+    assert (done.returncode, "unknown mirror" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         (["use", "tsuna"], "did you mean tuna"),
         (["use", "paddle"], "dependency confusion"),
         (["use", "tuna", "--for", "conda"], "give pip, uv, or pip,uv"),
+        (["use", "tuna", "--for", ""], "give pip, uv, or pip,uv"),
         (["use", "https://me:secret@h:port/s"], "not a web address"),
         (["use", "me:secret@corp.example/simple"], "an address begins with https://: https://***@corp.example/simple"),
         (["use", "pypi.corp.example/simple"], "an address begins with https://"),

@@ -60,6 +60,9 @@ def test_the_files_of_each_scope(host: Host) -> None:
     assert set(host.files(host.setting())) == {"home/.config/pip/pip.conf", "home/.config/uv/uv.toml"}
     assert set(host.files(host.setting(scope="system"))) == {"etc/pip.conf", "etc/uv/uv.toml"}
     host.environ["VIRTUAL_ENV"] = str(host.folder / "venv")
+    with pytest.raises(UsageError, match="the active environment is not there"):
+        host.setting(scope="site")
+    (host.folder / "venv").mkdir()
     assert set(host.files(host.setting(scope="site"))) == {"venv/pip.conf"}
     host.environ["XDG_CONFIG_HOME"] = str(host.folder / "xdg")
     assert set(host.files(host.setting(CORP, "pip"))) == {"xdg/pip/pip.conf"}

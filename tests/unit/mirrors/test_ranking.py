@@ -37,7 +37,11 @@ def test_for_a_day(environ: dict[str, str], age: float, order: str) -> None:
     assert names(environ) == order
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"schema": 1}', '{"schema": 2, "measured": 1, "mirrors": []}', "\0"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", '{"schema": 1}', '{"schema": 2, "measured": 1, "mirrors": []}', "\0", "[" * 100_000],
+    ids=range(6),
+)
 def test_a_file_that_is_not_ours_counts_for_nothing(environ: dict[str, str], content: str) -> None:
     path = Path(environ["HOME"]) / ".cache/paddle-bootstrap/ranking.json"
     path.parent.mkdir(parents=True)
