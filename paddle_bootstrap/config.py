@@ -16,6 +16,7 @@ from paddle_bootstrap import toml
 from paddle_bootstrap.errors import ConfigError
 from paddle_bootstrap.mirrors import tables
 from paddle_bootstrap.mirrors.redact import redact
+from paddle_bootstrap.supply.exempt import Exempt, from_table
 
 NAME = "paddle-bootstrap.toml"
 
@@ -43,7 +44,11 @@ KEYS: Mapping[str, bool] = {
 _COUNTS = {"connections"}
 _SWITCHES = {"keep", "keep-wheels"}
 _PATHS = {"env", "store", "results", "checks", "log-file", "sign-key", "allowed-signers"}
-TABLES: Mapping[str, Mapping[str, bool]] = {"bundle": {"sign-key": False, "allowed-signers": False}}  # [bundle]
+# table -> its keys, and whether each is a list of tables, which another function reads
+TABLES: Mapping[str, Mapping[str, bool]] = {
+    "bundle": {"sign-key": False, "allowed-signers": False},
+    "audit": {"osv": False, "exception": True},
+}
 
 
 def files(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> tuple[Path, ...]:
@@ -91,6 +96,16 @@ def load(paths: Sequence[Path]) -> dict[str, Any]:
     return merged
 
 
+def audit_exceptions(paths: Sequence[Path]) -> tuple[Exempt, ...]:
+    """The ``[[audit.exception]]`` tables of all ``paths``."""
+    found = [(path, _read(path).get("audit")) for path in paths]
+    listed = [(path, item.get("exception", [])) for path, item in found if isinstance(item, dict)]
+    for path, items in listed:
+        if not isinstance(items, list):
+            raise ConfigError(f"{path}: exceptions are tables: [[audit.exception]]")
+    return tuple(from_table(table, str(path)) for path, items in listed for table in items)
+
+
 def mirror_tables(paths: Sequence[Path]) -> tuple[dict[str, Any], ...]:
     """The ``[[mirror]]`` tables of ``paths``, strongest first, merged by name.
 
@@ -122,6 +137,8 @@ def _in_tables(path: Path, data: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in table.items():
             if key not in known:
                 raise ConfigError(f"{path}: [{name}]: unknown key {key!r}", hint=tables.nearest(key, known))
+            if known[key]:
+                continue
             if not isinstance(value, str):
                 raise ConfigError(f"{path}: [{name}]: {key} must be a string, not {redact(repr(value))}")
             found[key] = _anchored(path, key, _said(path, key, value))
@@ -157,5 +174,5 @@ def _said(path: Path, key: str, value: str) -> str:
 
 def _anchored(path: Path, key: str, value: str) -> str:
     """Relative paths in a settings file are meant from that file's folder."""
-    is_path = key in _PATHS or (key == "lock" and value.endswith(".toml"))
+    is_path = key in _PATHS or (key == "lock" and value.endswith(".toml")) or (key == "osv" and "://" not in value)
     return tables.beside(path, value) if is_path else value

@@ -32,6 +32,12 @@ class ConfigError(UsageError):
     """A settings file that cannot be read, or holds a key nobody knows."""
 
 
+class CouldNotLook(BootstrapError):
+    """What a question needs for an answer could not be read: that is no good news."""
+
+    exit_code = 3
+
+
 class NoBuildFits(BootstrapError):
     """No lock fits this host or this interpreter."""
 

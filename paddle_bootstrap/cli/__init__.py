@@ -27,6 +27,7 @@ VERBS = {
     "store": "Show, prune or verify the store of wheels.",
     "sbom": "Write the bill of materials of a target or a lock (CycloneDX JSON).",
     "bundle": "One file for a host without a network: make it, verify it, import it.",
+    "audit": "Compare a lock with published advisories (OSV).",
     "mirror": "Rank the mirrors, and set pip and uv to one of them.",
     "up": "Host to verdict: preflight, fetch, install, verify, report.",
 }

@@ -18,6 +18,7 @@ from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.fetch.patience import Terms
 from paddle_bootstrap.host.rootfs import VARIABLE, root_from
 from paddle_bootstrap.stages.wish import Judging, Wish, default_env, default_store
+from paddle_bootstrap.supply.exempt import Exempt
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,6 +44,9 @@ class _Text(click.types.StringParamType):
 _PATH = _Path(path_type=Path)
 _TEXT = _Text()
 MIRROR_TABLES = "paddle_bootstrap.mirror_tables"  # where a run keeps the user's [[mirror]] tables
+
+
+EXCEPTIONS = "paddle_bootstrap.audit_exceptions"  # and [[audit.exception]]
 
 
 def _rate(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
@@ -74,6 +78,7 @@ def _load_settings(ctx: click.Context, _param: click.Parameter, value: Path | No
     files = config.files(value, os.environ, cwd)
     settings = config.load(files)
     ctx.meta[MIRROR_TABLES] = config.mirror_tables(files)
+    ctx.meta[EXCEPTIONS] = config.audit_exceptions(files)
     ctx.default_map = {key.replace("-", "_"): item for key, item in settings.items()}
 
 
@@ -243,6 +248,13 @@ def mirror_tables() -> tuple[dict[str, Any], ...]:
     """The user's ``[[mirror]]`` tables, as the settings files of this run say."""
     context = click.get_current_context(silent=True)
     found: tuple[dict[str, Any], ...] = context.meta.get(MIRROR_TABLES, ()) if context else ()
+    return found
+
+
+def audit_exceptions() -> tuple[Exempt, ...]:
+    """The ``[[audit.exception]]`` tables, as the settings files of this run say."""
+    context = click.get_current_context(silent=True)
+    found: tuple[Exempt, ...] = context.meta.get(EXCEPTIONS, ()) if context else ()
     return found
 
 

@@ -11,6 +11,7 @@ from paddle_bootstrap.errors import of_host
 PROMISED = {
     "BootstrapError": 70,
     "UsageError": 2,
+    "CouldNotLook": 3,
     "NoBuildFits": 10,
     "DamagedLock": 11,
     "NoMirrorServes": 12,
