@@ -15,6 +15,7 @@ from typing import Any
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.bundle import start
+from paddle_bootstrap.bundle.judging import require_platform, require_signed
 from paddle_bootstrap.bundle.reading import (
     DISK,
     MANIFEST,
@@ -28,8 +29,6 @@ from paddle_bootstrap.bundle.reading import (
     Refused,
     matches,
     parsed,
-    require_platform,
-    require_signed,
 )
 from paddle_bootstrap.errors import BootstrapError, InstallFailed, NoBuildFits, UsageError, WrongBytes
 from paddle_bootstrap.fetch.store import Store

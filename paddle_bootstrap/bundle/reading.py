@@ -1,7 +1,7 @@
-"""A bundle's format, and everything that judges one. It stands in the head of every bundle, so: Python 3.8, nothing else.
+"""A bundle's format, and what reads it. It stands in the head of every bundle, so: Python 3.8, nothing else.
 
-    64 KiB   a shell script that finds python3 and runs start.py, both files of this room that stand in it; padded
-    tar      manifest.json; its signature, if there is one; then the members in the manifest's order
+    64 KiB   a shell script that finds python3 and runs start.py, which stands in it with reading.py and judging.py; padded
+    tar      manifest.json; its sha256; its signature, if there is one; then the members in the manifest's order
 
 The manifest holds the sha256 of the head and of every member, so a signature of the manifest covers all. Everything between
 the members is compared with what the writer would have written: no byte of a bundle is free.
@@ -14,10 +14,7 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import subprocess
 import tarfile
-import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, Iterator  # noqa: UP035 for Python 3.8
 
@@ -26,6 +23,7 @@ HEAD = 64 * 1024  # bytes
 FIRST_LINES = b"#!/bin/sh\n# paddle-bootstrap bundle\n"
 MANIFEST = "manifest.json"
 SSH, MINISIGN = MANIFEST + ".sig", MANIFEST + ".minisig"
+SUM = MANIFEST + ".sha256"  # tells accidents; who is to be kept out needs a signature
 NAMESPACE = "paddle-bootstrap"  # of signatures: one made for something else does not count
 CHUNK = 1024 * 1024  # bytes
 _LARGEST_TEXT = 16 * CHUNK  # of a manifest or a signature
@@ -61,6 +59,11 @@ def tar_header(name: str, size: int) -> bytes:
 def padding(size: int) -> bytes:
     """What fills a member's last block."""
     return bytes(-size % _BLOCK)
+
+
+def sum_of(manifest: bytes) -> bytes:
+    """Its digest, as sha256sum writes and checks it."""
+    return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n".encode()
 
 
 def parts_of(path: Path) -> list[Path]:
@@ -174,6 +177,8 @@ class Bundle:
         self.head = first + self._stream.read(HEAD - len(first))
         text = self._text({MANIFEST})
         assert text is not None
+        digest = sum_of(text[1])
+        self._expect(tar_header(SUM, len(digest)) + digest + padding(len(digest)))
         signature = self._text({SSH, MINISIGN})
         if signature is not None:
             self.signature = signature
@@ -289,75 +294,6 @@ def matches(path: Path, member: Member) -> bool:
         for some in iter(lambda: file.read(CHUNK), b""):
             digest.update(some)
     return bool(digest.hexdigest() == member["sha256"])
-
-
-def require_signed(text: bytes, signature: tuple[str, bytes] | None, allowed: Path, where: str) -> str:
-    """Who signed ``text``, among those that the file ``allowed`` names. Raises Refused for anything else."""
-    try:
-        minisign = allowed.read_bytes().startswith(b"untrusted comment:")
-    except OSError as error:
-        raise Refused(USAGE, f"the file of allowed signers {allowed}: {error.strerror}", "check its path") from None
-    wanted = MINISIGN if minisign else SSH
-    if signature is None or signature[0] != wanted:
-        what = "is not signed" if signature is None else f"has a signature of another kind ({signature[0]})"
-        raise Refused(WRONG_BYTES, f"{where} {what}, but {allowed} asks for one", "take it from whom you trust, signed")
-    with tempfile.TemporaryDirectory() as folder:
-        paths = Path(folder, MANIFEST), Path(folder, wanted)
-        paths[0].write_bytes(text)
-        paths[1].write_bytes(signature[1])
-        return _by_minisign(paths, allowed, where) if minisign else _by_ssh(paths, text, allowed, where)
-
-
-def _by_minisign(paths: tuple[Path, Path], allowed: Path, where: str) -> str:
-    done = ran(["minisign", "-V", "-q", "-p", str(allowed), "-x", str(paths[1]), "-m", str(paths[0])])
-    if done.returncode:
-        raise _unsigned(where, allowed, done)
-    return allowed.name
-
-
-def _by_ssh(paths: tuple[Path, Path], text: bytes, allowed: Path, where: str) -> str:
-    common = ["-s", str(paths[1]), "-f", str(allowed)]
-    found = ran(["ssh-keygen", "-Y", "find-principals", *common])
-    who = found.stdout.decode("utf-8", "replace").strip().splitlines()
-    if found.returncode or not who:
-        raise _unsigned(where, allowed, found)
-    name = who[0].split(",")[0]
-    done = ran(["ssh-keygen", "-Y", "verify", "-n", NAMESPACE, "-I", name, *common], text)
-    if done.returncode:
-        raise _unsigned(where, allowed, done)
-    return name
-
-
-def _unsigned(where: str, allowed: Path, done: subprocess.CompletedProcess[bytes]) -> Refused:
-    said = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
-    why = f": {said[-1]}" if said else ""
-    hint = "take the bundle from whom you trust; nothing of it was run"
-    return Refused(WRONG_BYTES, f"{where} is not signed by anybody whom {allowed} names{why}", hint)
-
-
-def ran(command: list[str], text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run a signature program. Raises Refused when the host lacks it: what cannot be judged is not trusted."""
-    program = shutil.which(command[0])
-    if program is None:
-        package = {"ssh-keygen": "openssh-client"}.get(command[0], command[0])
-        raise Refused(USAGE, f"{command[0]} is not here to judge the signature", f"apt-get install {package}")
-    return subprocess.run([program, *command[1:]], input=text, capture_output=True, check=False)
-
-
-def require_platform(manifest: dict[str, Any], where: str) -> None:
-    """Raises Refused on a host that cannot run what the bundle holds."""
-    machine = os.uname().machine
-    try:
-        libc = os.confstr("CS_GNU_LIBC_VERSION") or ""
-    except (ValueError, OSError):
-        libc = ""
-    match = re.fullmatch(r"glibc (\d+)\.(\d+).*", libc)
-    here = f"{machine}, {libc or 'no glibc'}"
-    needs = f"{manifest['machine']}, glibc {manifest['glibc']} or newer"
-    newer = match and (int(match.group(1)), int(match.group(2))) >= tuple(map(int, manifest["glibc"].split(".")))
-    if machine != manifest["machine"] or not newer:
-        raise Refused(WRONG_PLATFORM, f"{where} is for another platform: it needs {needs}; this host is {here}",
-                      "make a bundle on a host like this one")  # fmt: skip
 
 
 def explained(error: OSError) -> Refused:

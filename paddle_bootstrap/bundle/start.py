@@ -17,6 +17,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, NoReturn
 
+from paddle_bootstrap.bundle.judging import require_platform, require_signed
 from paddle_bootstrap.bundle.reading import (
     DISK,
     MANIFEST,
@@ -26,16 +27,16 @@ from paddle_bootstrap.bundle.reading import (
     Refused,
     explained,
     matches,
-    require_platform,
-    require_signed,
 )
 
-USAGE_TEXT = """usage: sh FILE [--into DIR] [--allowed-signers FILE] [arguments of `paddle-bootstrap up`]
+USAGE_TEXT = """usage: sh FILE [--into DIR] [--allowed-signers FILE] [up|install|fetch] [its arguments]
 
 Unpacks the bundle into DIR (default: FILE.d beside it), verifies every byte, makes the tool's environment there and runs
-`paddle-bootstrap up --offline DIR` with it. Needs no network. The target (default: ./.venv-paddle) holds links into DIR's
-store where both are on one file system. With --allowed-signers nothing is unpacked unless somebody named there signed it.
+`paddle-bootstrap up --offline DIR` with it (or the other verb). Needs no network. The target (default: ./.venv-paddle)
+holds links into DIR's store where both are on one file system. With --allowed-signers nothing is unpacked unless somebody
+named there signed it.
 """
+VERBS = ("up", "install", "fetch")
 STORE = "store"  # folder of the unpacked bundle that is a store
 TOOL = "tool"
 PYTHON = "python"
@@ -94,7 +95,7 @@ def configured_signers(environ: Any) -> Path | None:
         found = _SIGNERS.search(path.read_text(encoding="utf-8")) if path.is_file() else None
         if found:
             value = found.group(1)
-            if len(value) < 3 or value[0] != value[-1] or value[0] not in "\"'" or "\\" in value:
+            if len(value) < 3 or value[0] != value[-1] or value[0] not in "\"'" or set(value[1:-1]) & set("\"'\\"):
                 hint = 'write allowed-signers = "FILE" on one line, or give --allowed-signers FILE'
                 raise Refused(USAGE, f"{path}: allowed-signers cannot be read here: {value}", hint)
             return path.parent / os.path.expanduser(value[1:-1])  # noqa: PTH111 as the tool does
@@ -248,8 +249,9 @@ def unpacked_uv(tool: Path) -> str:
 
 
 def run_up(folder: Path, arguments: list[str]) -> NoReturn:
-    """Become ``paddle-bootstrap up``."""
+    """Become ``paddle-bootstrap up``, or the verb that comes first in ``arguments``."""
+    verb = arguments.pop(0) if arguments[:1] and arguments[0] in VERBS else "up"
     os.environ.setdefault("PADDLE_BOOTSTRAP_STORE", str(folder / STORE))
-    command = [tool_python(folder), "-I", "-m", "paddle_bootstrap", "up", "--offline", str(folder), *arguments]
+    command = [tool_python(folder), "-I", "-m", "paddle_bootstrap", verb, "--offline", str(folder), *arguments]
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606

@@ -1,6 +1,6 @@
 #!/bin/sh
 # paddle-bootstrap bundle
-# Run me:     sh FILE [--into DIR] [--allowed-signers FILE] [arguments of `paddle-bootstrap up`]
+# Run me:     sh FILE [--into DIR] [--allowed-signers FILE] [up|install|fetch] [its arguments]
 # Judge me:   paddle-bootstrap bundle verify FILE        or, without the tool, before anything of me is run:
 #   tail -c +65537 FILE | tar -xf - manifest.json manifest.json.sig      (tar stops early: that is fine)
 #   ssh-keygen -Y verify -f ALLOWED -I WHO -n paddle-bootstrap -s manifest.json.sig < manifest.json

@@ -13,7 +13,19 @@ from pathlib import Path
 from typing import IO, Any
 
 from paddle_bootstrap import progress
-from paddle_bootstrap.bundle.reading import CHUNK, END, FIRST_LINES, FORMAT, HEAD, MANIFEST, padding, parsed, tar_header
+from paddle_bootstrap.bundle.reading import (
+    CHUNK,
+    END,
+    FIRST_LINES,
+    FORMAT,
+    HEAD,
+    MANIFEST,
+    SUM,
+    padding,
+    parsed,
+    sum_of,
+    tar_header,
+)
 from paddle_bootstrap.errors import InstallFailed, NoSpace
 
 HERE = Path(__file__).parent
@@ -46,9 +58,9 @@ class Part:
 
 
 def head() -> bytes:
-    """The start script with the two files that it runs, padded to its fixed size."""
+    """The start script with the files that it runs, padded to its fixed size."""
     text = (HERE / "start.sh").read_bytes()
-    for name in ("reading", "start"):
+    for name in ("reading", "judging", "start"):
         text += f"#--- paddle_bootstrap.bundle.{name}\n".encode() + (HERE / f"{name}.py").read_bytes()
     assert text.startswith(FIRST_LINES)
     assert len(text) < HEAD
@@ -71,7 +83,7 @@ def write(
 
     They get their names when all of it is written. Raises NoSpace, InstallFailed.
     """
-    texts = [(MANIFEST, text), *([sign(text)] if sign else [])]
+    texts = [(MANIFEST, text), (SUM, sum_of(text)), *([sign(text)] if sign else [])]
     members = json.loads(text)["members"]
     total = HEAD + sum(len(content) + 1024 for _, content in texts) + sum(row["size"] + 1024 for row in members)
     with _explained(output):
