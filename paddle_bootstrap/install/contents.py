@@ -13,6 +13,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
+
+from installer.utils import Scheme
 
 from paddle_bootstrap.install import distributions
 from paddle_bootstrap.install.wheels import Place
@@ -33,7 +36,8 @@ def listing(place: Place, wheels: Sequence[tuple[Wheel, Path]], links: Sequence[
         "# what the verified wheels brought; to check it: cd ENVIRONMENT && sha256sum -c .paddle-bootstrap/files.sha256"
     ]
     for wheel, unpacked in wheels:
-        digests = {**_ours(place, wheel), **said_by(place, wheel, unpacked)}
+        brought = said_by(place, wheel, unpacked)
+        digests = {**brought, **_ours(place, wheel, brought)}
         lines.append(f"# wheel {wheel.name} {wheel.version} {wheel.sha256}")
         lines += [_line(path, digests[path]) for path in sorted(digests)]
         known |= digests
@@ -48,12 +52,16 @@ def listing(place: Place, wheels: Sequence[tuple[Wheel, Path]], links: Sequence[
 def said_by(place: Place, wheel: Wheel, unpacked: Path) -> Digests:
     """What the RECORD of the unpacked ``wheel`` says of the files that it brought to ``place``; not of rewritten scripts."""
     stem = "-".join(wheel.filename.split("-")[:2])
+    folder, root = os.path.relpath(place.site_packages, place.env), os.fspath(unpacked)
     found = {}
     for name, digest in _rows(unpacked / f"{stem}.dist-info" / "RECORD"):
-        path = _installed(place, wheel, stem, name)
-        source = unpacked / name
-        if path and source.is_file():  # some wheels list what they do not hold
-            found[path] = digest or sha256_of(source)
+        first, _, rest = name.partition("/")
+        if first == f"{stem}.data":
+            path = _elsewhere(place, wheel, rest)
+        else:
+            path = None if first == f"{stem}.dist-info" and rest in _OURS else f"{folder}/{name}"
+        if path and os.path.isfile(f"{root}/{name}"):  # noqa: PTH113 thousands of rows; some wheels list what they do not hold
+            found[path] = digest or sha256_of(unpacked / name)
     return found
 
 
@@ -81,15 +89,18 @@ def _now(path: Path) -> str | None:
         return None
 
 
-def _ours(place: Place, wheel: Wheel) -> Digests:
-    """All that the installed RECORD lists: of what an installer makes (scripts, INSTALLER) it alone knows the digests."""
+def _ours(place: Place, wheel: Wheel, brought: Digests) -> Digests:
+    """What else the installed RECORD lists: of what an installer makes (scripts, INSTALLER) it alone knows the digests."""
     record = distributions.present(place.site_packages)[wheel.name].record
+    folder = os.path.relpath(place.site_packages, place.env)
     found = {}
     for name, digest in _rows(record):
-        path = place.site_packages / name
-        if not path.is_symlink() and path.is_file():
-            inside = os.path.relpath(os.path.normpath(path), place.env)
-            found[inside] = digest or sha256_of(path)
+        path = f"{folder}/{name}"
+        if path in brought or (path := os.path.normpath(path)) in brought:
+            continue
+        file = place.env / path
+        if file.is_file() and not file.is_symlink():
+            found[path] = digest or sha256_of(file)
     return found
 
 
@@ -108,18 +119,12 @@ def _hex(stated: str) -> str | None:
         return None
 
 
-def _installed(place: Place, wheel: Wheel, stem: str, name: str) -> str | None:
-    """Where the file ``name`` of a wheel stands, below the target; None for what is not installed as it is."""
-    first, _, rest = name.partition("/")
-    if first == f"{stem}.dist-info" and rest in _OURS:
+def _elsewhere(place: Place, wheel: Wheel, name: str) -> str | None:
+    """Where a file of the wheel's .data folder stands, below the target; None for scripts, whose first line may be rewritten."""
+    scheme, _, rest = name.partition("/")
+    if scheme == "scripts":
         return None
-    folder = place.site_packages
-    if first == f"{stem}.data":
-        scheme, _, rest = rest.partition("/")
-        if scheme == "scripts":  # their first line may name the target's Python
-            return None
-        folder, name = place.folder(scheme, wheel.name), rest  # type: ignore[arg-type]  # put in place under the same name
-    return os.path.relpath(folder / name, place.env)
+    return os.path.relpath(place.folder(cast("Scheme", scheme), wheel.name) / rest, place.env)
 
 
 def _line(path: str, digest: str) -> str:
