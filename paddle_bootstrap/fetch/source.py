@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -31,6 +32,7 @@ class Body(Protocol):
 
     start: int
     total: int | None  # size of the whole file, as announced
+    url: str  # where it came from, after redirects; may hold a signature
 
     @property
     def cut(self) -> bool:
@@ -38,6 +40,15 @@ class Body(Protocol):
 
     def read_into(self, memory: memoryview) -> int: ...
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Text:
+    """A page, before anybody has read it."""
+
+    body: bytes
+    kind: str  # its Content-Type
+    url: str  # after redirects
 
 
 class Source:
@@ -88,7 +99,7 @@ class Connection:
         if self.mirror.kind == "files":
             base = self.mirror.url.rstrip("/")
             return Link(f"{base}/{quote(wheel.name)}/{quote(wheel.filename)}")
-        page = self._page(wheel)
+        page = self.listed(wheel.name)
         links = page.get(wheel.filename, ())
         if not links:
             version = f"{wheel.filename.split('-')[0]}-{wheel.version}".lower()
@@ -132,18 +143,24 @@ class Connection:
     def close(self) -> None:
         self._web.close()
 
-    def _page(self, wheel: Wheel) -> Page:
-        url = self.mirror.url if self.mirror.kind == "find-links" else project_page(self.mirror.url, wheel.name)
+    def listed(self, project: str) -> Page:
+        """What its page of ``project``, or its one page, offers. Raises MirrorFailure."""
+        url = self.mirror.url if self.mirror.kind == "find-links" else project_page(self.mirror.url, project)
         local = url.startswith("file:")
         return self.source.page(url, lambda: self._local_page(url) if local else self._web_page(url))
 
-    def _web_page(self, url: str) -> Page:
-        answer = self._web.get(url, {"Accept": ACCEPT})
+    def text(self, url: str, accept: str = ACCEPT) -> Text:
+        """A page as it was sent. Raises MirrorFailure."""
+        answer = self._web.get(url, {"Accept": accept})
         try:
             _require_ok(answer, "its index page")
-            page = parse(answer.read(_LONGEST_PAGE, self.patience), answer.headers.get("Content-Type", ""), answer.url)
+            return Text(answer.read(_LONGEST_PAGE, self.patience), answer.headers.get("Content-Type", ""), answer.url)
         finally:
             answer.close()
+
+    def _web_page(self, url: str) -> Page:
+        text = self.text(url)
+        page = parse(text.body, text.kind, text.url)
         links = [link.url for found in page.values() for link in found]
         if any(link.startswith("file:") for link in links):
             raise MirrorFailure("refused", "its index page points into this host's own files")
@@ -181,6 +198,7 @@ def patiently(operation: Callable[[], T], patience: Patience) -> T:
 class _WebBody:
     def __init__(self, answer: Answer, offset: int) -> None:
         self._answer = answer
+        self.url = answer.url
         try:
             _require_ok(answer, "the file")
             if answer.headers.get("Content-Encoding", "identity") != "identity":
@@ -206,6 +224,7 @@ class _LocalBody:
     cut = False
 
     def __init__(self, path: Path, offset: int) -> None:
+        self.url = path.as_uri()
         try:
             self._file = io.FileIO(path)
             size = self.total = path.stat().st_size
