@@ -98,7 +98,9 @@ class Release:
 
 def release(row: Mapping[str, Any]) -> Release:
     """One ``[[release]]`` table as a value. The schema has judged its form."""
-    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items() if key != "code"}
+    plain: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in row.items() if key != "code"
+    }
     return Release(**plain, code=_code(row.get("code")))
 
 
