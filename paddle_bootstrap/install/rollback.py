@@ -34,7 +34,7 @@ def rollback(env: Path) -> RolledBack:
         last = _kept(path)
         now, before = receipt.read(last), receipt.read(path)
         _require_fit(path, last, now)
-        swap.require_swappable(path, cloning.fresh_name(path))
+        swap.require_swap_alone(path, cloning.fresh_name(path), "install the lock that you want back instead")
         absent = _names(path, before) - _names(last, now)
         for made in kept.announce(last):
             if owner:

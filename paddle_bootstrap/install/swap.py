@@ -63,6 +63,14 @@ def require_swappable(target: Path, beside: Path) -> None:
                 folder.rmdir()
 
 
+def require_swap_alone(target: Path, beside: Path, hint: str) -> None:
+    """As ``require_swappable``, where nothing can be done in place; ``hint`` says what remains."""
+    try:
+        require_swappable(target, beside)
+    except TargetRefused as error:
+        raise TargetRefused(str(error), hint=hint) from error
+
+
 def _require_movable(target: Path, full: Path) -> None:
     """Rename ``target`` onto a directory that is not empty: that always fails, and the reason tells whether it could move.
 

@@ -46,7 +46,7 @@ def uninstall(env: Path, *, dry_run: bool) -> Removal | None:
         removal = _removal(path) if path.exists() else None
         if removal:
             place = cloning.fresh_name(path)
-            swap.require_swappable(path, place)
+            swap.require_swap_alone(path, place, f"remove what you want gone yourself: it is in {path}")
             try:
                 _take_out(removal, place, owner)
             finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from uv import find_uv_bin
 
 from paddle_bootstrap.filelock import held
 from tests.fakes.wheels import ONE, Provisioning, build, digests
+from tests.integration.test_install_root import needs_mounts
 
 
 @pytest.fixture
@@ -94,6 +96,19 @@ def test_foreign_and_busy_targets_are_refused(it: Provisioning) -> None:
         done = uninstall(it)
     assert (done.returncode, "is in use by process" in done.stderr) == (14, True)
     assert it.edition() == ONE
+
+
+@needs_mounts
+def test_a_mount_point_is_refused(it: Provisioning) -> None:
+    """A rename would carry away what is mounted."""
+    it.env.mkdir()
+    words = [*it.command("one"), "--python", sys.executable, "--in-place"]
+    remove = [sys.executable, "-m", "paddle_bootstrap", "uninstall", "--env", str(it.env)]
+    script = f"mount -t tmpfs tmpfs {it.env} && {shlex.join(words)} && {shlex.join(remove)}; code=$?; ls {it.env}; exit $code"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, "bin\n" in done.stdout) == (14, True), done.stderr
+    assert "is a mount point and cannot be swapped in one step" in done.stderr
+    assert f"next:  remove what you want gone yourself: it is in {it.env}" in done.stderr
 
 
 def test_a_broken_target_that_was_made_goes(it: Provisioning) -> None:
