@@ -6,7 +6,7 @@ ARGS   ?=
 TOOL   := .venv-tool/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev up verify test test-wheels lint format locks bench bench-self dist clean
+.PHONY: help setup dev up verify test test-wheels lint format locks releases bench bench-self dist clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -47,6 +47,9 @@ format: dev  ## rewrite with ruff
 
 locks: dev  ## rebuild the shipped locks and their piece digests (downloads every wheel)
 	$(TOOL)/python -m paddle_bootstrap.lock.compose $(ARGS)
+
+releases: dev  ## ask PyPI what it can answer of releases.toml and remake the README's table, with a diff; ARGS=--check writes nothing
+	@$(TOOL)/python -m paddle_bootstrap.lock.refresh $(ARGS)
 
 bench: dev  ## installing side by side with pip, uv and aria2c; ARGS="--only nolimit,ten --reps 1" for less (docs/benchmarks.md)
 	@$(TOOL)/uv pip install --quiet --python $(TOOL)/python --group bench

@@ -114,8 +114,12 @@ def _code(rows: Sequence[Mapping[str, Any]] | None) -> tuple[Code, ...] | None:
 @functools.cache
 def releases() -> tuple[Release, ...]:
     """Every build of ``releases.toml``, newest version first, then the higher CUDA."""
-    found = [release(row) for row in toml.read(TABLE)["release"]]
-    return tuple(sorted(found, key=_order, reverse=True))
+    return read(TABLE.read_text(encoding="utf-8"))
+
+
+def read(text: str) -> tuple[Release, ...]:
+    """Every build of the table ``text``, in that order."""
+    return tuple(sorted(map(release, toml.loads(text)["release"]), key=_order, reverse=True))
 
 
 def _order(each: Release) -> tuple[bool, Version, Version]:

@@ -60,9 +60,11 @@ def judge(release: Release, facts: HostFacts, wanted: Wanted) -> Judged:
     if unasked := tuple(_unasked(release, wanted)):
         return Judged(release, unasked)
     excluded = [*_served(release, wanted), *_python(release, wanted), *_libraries(release, facts)]
+    if release.device == "gpu" and release.code is None and wanted.build is None:
+        excluded.append(f"its machine code is not known: --build {release.build} takes it all the same")
     if release.device == "cpu" or wanted.anywhere:
         return Judged(release, tuple(excluded), tuple(_cautions(release, wanted)))
-    excluded += [*_driver(release, facts), *_code(release, facts, wanted)]
+    excluded += [*_driver(release, facts), *_code(release, facts)]
     if excluded:
         return Judged(release, tuple(excluded))
     below = tuple(_below(release, facts))
@@ -94,7 +96,7 @@ def _unasked(release: Release, wanted: Wanted) -> Iterator[str]:
     if release.device != wanted.device:
         yield f"is for the {release.device.upper()}"
     elif not wanted.takes(release):
-        yield f"is not {wanted}"
+        yield f"was not asked for: {wanted}"
     elif release.is_prerelease and not wanted.is_exact:
         yield f"is a pre-release: --paddle {release.public} takes it"
 
@@ -133,11 +135,9 @@ def _driver(release: Release, facts: HostFacts) -> Iterator[str]:
         yield f"needs driver >= {floor}, this host has {has}"
 
 
-def _code(release: Release, facts: HostFacts, wanted: Wanted) -> Iterator[str]:
+def _code(release: Release, facts: HostFacts) -> Iterator[str]:
     if not facts.gpus and driver(facts):
         yield "needs a GPU, this host shows none"
-    elif release.code is None and wanted.build is None:
-        yield f"its machine code is not known: --build {release.build} takes it all the same"
     for gpus in _models(facts):
         capability = gpus[0].compute_capability
         if isinstance(capability, Unknown):

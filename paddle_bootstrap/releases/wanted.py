@@ -45,8 +45,11 @@ class Wanted:
     def takes(self, release: Release) -> bool:
         """Whether ``release`` is of a version and a build that was asked for."""
         versions = (release.public, release.version)
-        named = any(_range(self.paddle).contains(version, prereleases=True) for version in versions)
-        return named and self.build in (None, *release.names)
+        return any(map(self.takes_version, versions)) and self.build in (None, *release.names)
+
+    def takes_version(self, version: str) -> bool:
+        """Whether ``version`` is one that was asked for."""
+        return _range(self.paddle).contains(version, prereleases=True)
 
     def __str__(self) -> str:
         """As flags."""
