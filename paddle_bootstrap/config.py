@@ -25,6 +25,9 @@ KEYS: Mapping[str, bool] = {
     "env": False,
     "python": False,
     "paddle": False,
+    "build": False,
+    "gpus": False,
+    "allow-older": False,
     "lock": False,
     "store": False,
     "device": False,
@@ -42,7 +45,7 @@ KEYS: Mapping[str, bool] = {
     "log-file": False,
 }
 _COUNTS = {"connections"}
-_SWITCHES = {"keep", "keep-wheels"}
+_SWITCHES = {"allow-older", "keep", "keep-wheels"}
 _PATHS = {"env", "store", "results", "checks", "log-file", "sign-key", "allowed-signers"}
 # table -> its keys, and whether each is a list of tables, which another function reads
 TABLES: Mapping[str, Mapping[str, bool]] = {

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from paddle_bootstrap.cli.options import FETCHING, options, wish
+from paddle_bootstrap.cli.options import CHOOSING, FETCHING, options, wish
 from paddle_bootstrap.cli.output import say
 from paddle_bootstrap.progress import human_bytes
 
@@ -41,7 +41,7 @@ def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
 )
 @click.option("--interpreter", type=_PATH, metavar="ARCHIVE", help="A Python that uv installs (.tar.gz), to be put in.")
 @click.option("--split", callback=_size, metavar="SIZE", help="Parts FILE.001, FILE.002 of at most this: 4000M.")
-@options("lock", "paddle", "device", "python", "cuda_runtime", "store", "mirror", *FETCHING, "checks", "sign_key")
+@options(*CHOOSING, "python", "cuda_runtime", "store", "mirror", *FETCHING, "checks", "sign_key")
 def create(*, output: Path, interpreter: Path | None, split: int | None, verbose: bool, **params: Any) -> int:  # noqa: ARG001
     """Make one file for a host without a network: lock, wheels of one Python, this tool with its own wheels.
 

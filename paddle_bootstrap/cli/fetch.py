@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from paddle_bootstrap.cli.options import FETCHING, OFFLINE, options, wish
+from paddle_bootstrap.cli.options import CHOOSING, FETCHING, OFFLINE, options, wish
 from paddle_bootstrap.cli.output import say
 from paddle_bootstrap.stages.plan import plan_fetch
 from paddle_bootstrap.stages.provision import fetch_wheels
 
 
 @click.command("fetch")
-@options("lock", "paddle", "device", "python", "env", "cuda_runtime", "store", "mirror", *FETCHING, *OFFLINE)
+@options(*CHOOSING, "python", "env", "cuda_runtime", "store", "mirror", *FETCHING, *OFFLINE)
 def command(*, verbose: bool, **params: Any) -> int:  # noqa: ARG001 every verb takes it
     """Download and verify a lock's wheels into the store.
 

@@ -11,7 +11,7 @@ from typing import Any, cast, get_args
 import click
 
 from paddle_bootstrap import progress
-from paddle_bootstrap.cli.options import mirror_tables, options, wish
+from paddle_bootstrap.cli.options import CHOOSING, mirror_tables, options, wish
 from paddle_bootstrap.cli.output import say
 from paddle_bootstrap.errors import NoMirrorServes
 from paddle_bootstrap.mirrors import configure, in_force
@@ -47,7 +47,7 @@ def show_all(*, verbose: bool) -> int:
 
 
 @command.command("rank", short_help="Measure the wanted file on all mirrors side by side.")
-@options("lock", "paddle", "device", "python", "env", "cuda_runtime", "store", "mirror", "trusted_host")
+@options(*CHOOSING, "python", "env", "cuda_runtime", "store", "mirror", "trusted_host")
 def rank(*, verbose: bool, **params: Any) -> int:  # noqa: ARG001 every verb takes it
     """Measure the wanted file itself on all mirrors side by side, in five seconds.
 

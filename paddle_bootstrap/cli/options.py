@@ -70,6 +70,14 @@ def _hosts(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...])
     return value
 
 
+def _gpus(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """GPUs as CUDA_VISIBLE_DEVICES names them, each once; whether this host has them is seen later."""
+    names = [name.strip() for name in (value or "0").split(",")]
+    if len(set(names)) < len(names) or not all(re.fullmatch(r"\d+|GPU-[0-9a-fA-F-]+", name) for name in names):
+        raise click.BadParameter(f"{value!r} names no GPUs: write 0,1 or GPU-2c5c..., each once")
+    return value and ",".join(names)
+
+
 def _load_settings(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
     try:
         cwd = Path.cwd()
@@ -99,7 +107,24 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
         metavar="VERSION|PATH",
         help="Python of a new target. Default: the newest the lock serves.",
     ),
-    "paddle": _option("--paddle", type=_TEXT, metavar="VERSION", help="Paddle version, among the shipped locks."),
+    "paddle": _option(
+        "--paddle",
+        type=_TEXT,
+        metavar="auto|VERSION|RANGE",
+        help="auto (the default): the newest that fits this host; or 3.3.1; or '>=3.1,<3.3'.",
+    ),
+    "build": _option(
+        "--build", type=_TEXT, metavar="NAME", help="cu118, cu126 ...; taken even if its machine code is not known."
+    ),
+    "gpus": _option(
+        "--gpus",
+        callback=_gpus,
+        metavar="0,1",
+        help="The GPUs meant, by number or UUID. Default: all that are visible.",
+    ),
+    "allow_older": _option(
+        "--allow-older", is_flag=True, help="If no mirror has the newest build that fits, take the newest that one has."
+    ),
     "lock": _option("--lock", type=_TEXT, metavar="FILE|NAME", help="A PEP 751 lock file, or a shipped lock's name."),
     "store": _option("--store", type=_PATH, metavar="DIR", help="Where verified wheels are kept. Default: XDG cache."),
     "device": _option("--device", type=click.Choice(["gpu", "cpu"]), help="Default gpu; cpu is a rehearsal."),
@@ -177,7 +202,8 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
     ),
 }
 FETCHING = ("connections", "limit_rate", "trusted_host")
-PLANNING = ("env", "python", "paddle", "lock", "store", "device", "mirror", "cuda_runtime")
+CHOOSING = ("paddle", "build", "lock", "device", "gpus", "allow_older")
+PLANNING = ("env", "python", *CHOOSING, "store", "mirror", "cuda_runtime")
 INSTALLING = (*PLANNING, *FETCHING)
 OFFLINE = ("offline", "allowed_signers")
 JUDGING = ("level", "checks", "keyword", "results", "report")
@@ -269,10 +295,15 @@ def _root(environ: Mapping[str, str]) -> Path:
 def wish(params: Mapping[str, Any]) -> Wish:
     """What the user asked for, as one value for the stages."""
     environ = dict(os.environ)
+    if params.get("gpus"):
+        environ["CUDA_VISIBLE_DEVICES"] = params["gpus"]  # for the facts, the checks and what they run
     wanted = Wish(
         env=(params.get("env") or default_env(environ, Path.cwd())).absolute(),
         python=params.get("python"),
         paddle=params.get("paddle"),
+        build=params.get("build"),
+        gpus=params.get("gpus"),
+        allow_older=bool(params.get("allow_older")),
         lock=params.get("lock"),
         store=(params.get("store") or default_store(environ)).absolute(),
         device=params.get("device"),

@@ -12,7 +12,7 @@ from paddle_bootstrap.stages.judge import verify_target
 
 
 @click.command("verify")
-@options("env", "device", "lock", *JUDGING)
+@options("env", "device", "gpus", "lock", *JUDGING)
 def command(*, verbose: bool, **params: Any) -> int:
     """Run the checks on an installed target and judge it.
 

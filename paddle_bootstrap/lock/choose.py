@@ -1,23 +1,83 @@
-"""Which lock is meant."""
+"""Which lock is meant, where the host has no say in it."""
 
 from __future__ import annotations
 
+from packaging.version import Version
+
 from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.lock import pylock
-from paddle_bootstrap.lock.model import Device, Lock
+from paddle_bootstrap.lock.model import Build, Device, Lock
+from paddle_bootstrap.releases.model import Release
+from paddle_bootstrap.releases.wanted import AUTO, Wanted
 
 
-def choose(wanted: str | None, version: str | None, device: Device | None) -> Lock:
-    """The lock called ``wanted`` (a file, or a shipped lock's name), else the shipped one of ``version`` and ``device``.
+def choose(wanted: str | None, paddle: str | None, device: Device | None, build: str | None = None) -> Lock:
+    """The lock called ``wanted`` (a file, or a shipped lock's name), else the newest shipped one of ``paddle`` (a version,
+    a range, auto), ``device`` and ``build``.
 
-    Raises UsageError when a named lock holds another version or is for another device than the one asked for, and
-    whatever reading it raises.
+    Raises UsageError when a named lock holds something else than what was asked for, and whatever reading it raises.
     """
     if wanted is None:
-        return pylock.read(pylock.for_version(version, device or "gpu"))
+        return _shipped(Wanted(paddle or AUTO, build, device or "gpu"))
     lock = pylock.read(pylock.find(wanted))
-    if lock.build and device not in (None, lock.build.device):
-        raise UsageError(f"--lock {wanted} holds a {lock.build.device} build, but --device {device} was asked for")
-    if lock.build and version not in (None, lock.build.version):
-        raise UsageError(f"--lock {wanted} holds Paddle {lock.build.version}, but --paddle {version} was asked for")
+    require_asked(lock, f"--lock {wanted}", paddle, device, build)
     return lock
+
+
+def require_asked(
+    lock: Lock, told: str, paddle: str | None, device: Device | None, build: str | None, *, hint: str = ""
+) -> None:
+    """Raises UsageError when ``lock`` is another than the flags ask for. ``told``: what names it."""
+    if lock.build is None:
+        return
+    has = lock.build
+    if device not in (None, has.device):
+        raise UsageError(f"{told} holds a {has.device} build, but --device {device} was asked for", hint=hint)
+    if not Wanted(paddle or AUTO).takes_version(has.version):
+        raise UsageError(f"{told} holds Paddle {has.version}, but --paddle {paddle} was asked for", hint=hint)
+    if build not in (None, *_names(has)):
+        raise UsageError(f"{told} holds {has.id}, but --build {build} was asked for", hint=hint)
+
+
+def build_of(release: Release) -> Build:
+    """What is known of a build while it has no lock: enough to judge a host by."""
+    name = release.version.replace(".", "_")
+    return Build(
+        id=f"{release.device}-{name}-{release.build}" if release.device == "gpu" else f"cpu-{name}",
+        package=release.package,
+        version=release.version,
+        device=release.device,
+        cuda=release.cuda,
+        cudnn_built=None,
+        cudnn_runtime=None,
+        min_driver=release.min_driver,
+        toolkit_driver=release.toolkit_driver,
+        sass=release.sass,
+        ptx=(),
+        glibc=release.glibc,
+        glibcxx=release.glibcxx,
+        cpu_flags=release.cpu_flags,
+        unpacked_bytes=0,
+        libraries=None,
+        index_folder=release.index_folder,
+    )
+
+
+def _names(build: Build) -> tuple[str | None, ...]:
+    by_cuda = f"cu{build.cuda.replace('.', '')}" if build.cuda else None
+    return build.id.rpartition("-")[2], build.index_folder, by_cuda
+
+
+def _shipped(wanted: Wanted) -> Lock:
+    """The newest shipped lock that ``wanted`` takes. Raises NoBuildFits."""
+    locks = [pylock.read(path) for path in pylock.shipped()]
+    fitting = [
+        lock for lock in locks if lock.build and lock.build.device == wanted.device and _takes(wanted, lock.build)
+    ]
+    if not fitting:
+        return pylock.read(pylock.for_version(wanted.paddle, wanted.device))
+    return max(fitting, key=lambda lock: Version(lock.build.version if lock.build else "0"))
+
+
+def _takes(wanted: Wanted, build: Build) -> bool:
+    return wanted.takes_version(build.version) and wanted.build in (None, *_names(build))

@@ -67,7 +67,7 @@ def _texts(arguments: argparse.Namespace) -> dict[Path, str]:
 def refreshed(text: str, served: Mapping[str, Files]) -> str:
     """``text`` of a table with what PyPI says of the rows that it serves; a version that is gone is served nowhere."""
     document = tomlkit.parse(text)
-    for row in document["release"]:  # type: ignore[union-attr]
+    for row in document["release"]:
         if row["served"] == "pypi":
             _refresh(row, served[row["package"]].get(row["version"], {}))
     return tomlkit.dumps(document)

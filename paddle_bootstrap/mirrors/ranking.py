@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.mirrors.files import replace_file
@@ -30,7 +31,10 @@ class Measured:
 
 def remember(found: Sequence[Measured], environ: Mapping[str, str], *, now: float | None = None) -> None:
     """Keep the order of ``found``, best first. Where nothing can be written, a warning: the next fetch works without."""
-    rows = [{"mirror": _key(measured.mirror), "serves": measured.speed is not None} for measured in found]
+    rows = [
+        {"mirror": _key(measured.mirror), "serves": measured.speed is not None, "speed": measured.speed}
+        for measured in found
+    ]
     text = json.dumps({"schema": SCHEMA, "measured": now or time.time(), "mirrors": rows}, indent=1)
     path = _path(environ)
     try:
@@ -46,16 +50,28 @@ def ordered(mirrors: Sequence[Mirror], environ: Mapping[str, str]) -> list[Mirro
     return sorted(mirrors, key=lambda mirror: (mirror.priority, *places.get(_key(mirror), (1, 0))))
 
 
+def seconds(size: int, mirrors: Sequence[Mirror], environ: Mapping[str, str]) -> float | None:
+    """How long ``size`` bytes take from the fastest of ``mirrors`` by a fresh ranking; None: nothing was measured."""
+    keys = {_key(mirror) for mirror in mirrors}
+    speeds = [row.get("speed") for row in _rows(environ) if row["mirror"] in keys]
+    fastest = max((speed for speed in speeds if isinstance(speed, (int, float)) and speed > 0), default=None)
+    return round(size / fastest, 1) if fastest else None
+
+
 def _places(environ: Mapping[str, str]) -> dict[str, tuple[int, int]]:
-    """Mirror -> its place. Nothing when there is no ranking, or an old one, or one that is not ours."""
+    """Mirror -> its place."""
+    return {row["mirror"]: (0 if row["serves"] is True else 2, place) for place, row in enumerate(_rows(environ))}
+
+
+def _rows(environ: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Of each mirror what was measured. Nothing when there is no ranking, or an old one, or one that is not ours."""
     try:
         data = json.loads(_path(environ).read_bytes())
         if data["schema"] != SCHEMA or not 0 <= time.time() - data["measured"] < FRESH:
-            return {}
-        rows = enumerate(data["mirrors"])
-        return {str(row["mirror"]): (0 if row["serves"] is True else 2, place) for place, row in rows}
+            return []
+        return [{**row, "mirror": str(row["mirror"]), "serves": row["serves"]} for row in data["mirrors"]]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
+        return []
 
 
 def _key(mirror: Mirror) -> str:

@@ -55,6 +55,7 @@ class Release:
     toolkit_driver: str | None = None  # the toolkit's own; below it no PTX is compiled, and no CINN
     paddle_driver: str | None = None  # what Paddle's own documents ask for
     code: tuple[Code, ...] | None = None  # None: nobody has told
+    complete: bool = False  # ``code`` is all the machine code there is; else it is what somebody has told
     glibc: str | None = None
     glibcxx: str | None = None
     floors: str | None = None  # where the two are from
@@ -83,6 +84,12 @@ class Release:
     @property
     def is_prerelease(self) -> bool:
         return Version(self.version).is_prerelease
+
+    @property
+    def sass(self) -> tuple[int, ...]:
+        """The whole list, as locks write it: (61, 70, 86); empty where the whole is not known."""
+        found = {major * 10 + minor for major, minor in (each.capability for each in self.code or ())}
+        return tuple(sorted(found)) if self.complete else ()
 
     def filename(self, python: str) -> str:
         """The name of its wheel for ``python`` ("3.12"), which is the same in every folder of the Paddle index."""

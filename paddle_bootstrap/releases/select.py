@@ -64,7 +64,7 @@ def judge(release: Release, facts: HostFacts, wanted: Wanted) -> Judged:
         excluded.append(f"its machine code is not known: --build {release.build} takes it all the same")
     if release.device == "cpu" or wanted.anywhere:
         return Judged(release, tuple(excluded), tuple(_cautions(release, wanted)))
-    excluded += [*_driver(release, facts), *_code(release, facts)]
+    excluded += [*_driver(release, facts), *_code(release, facts, wanted)]
     if excluded:
         return Judged(release, tuple(excluded))
     below = tuple(_below(release, facts))
@@ -135,15 +135,19 @@ def _driver(release: Release, facts: HostFacts) -> Iterator[str]:
         yield f"needs driver >= {floor}, this host has {has}"
 
 
-def _code(release: Release, facts: HostFacts) -> Iterator[str]:
+def _code(release: Release, facts: HostFacts, wanted: Wanted) -> Iterator[str]:
     if not facts.gpus and driver(facts):
         yield "needs a GPU, this host shows none"
     for gpus in _models(facts):
         capability = gpus[0].compute_capability
         if isinstance(capability, Unknown):
             yield f"{_named(gpus)}: its compute capability is not known"
-        elif release.code is not None and release.code_for(capability) is None:
+        elif release.code is None or release.code_for(capability) is not None:
+            continue
+        elif release.complete:
             yield f"holds no machine code for {_dotted(capability)} ({_named(gpus)})"
+        elif wanted.build is None:
+            yield f"nobody has told of machine code for {_dotted(capability)}: --build {release.build} takes it all the same"
 
 
 def _below(release: Release, facts: HostFacts) -> Iterator[str]:
@@ -159,8 +163,12 @@ def _guesses(release: Release, facts: HostFacts) -> Iterator[str]:
     """Machine code that we only conclude is there. The architecture check reads the bytes once they are."""
     for gpus in _models(facts):
         capability = gpus[0].compute_capability
-        found = release.code_for(capability) if isinstance(capability, tuple) else None
-        if found is not None and found.mark == "inferred":
+        if not isinstance(capability, tuple) or release.code is None:
+            continue
+        found = release.code_for(capability)
+        if found is None:
+            yield f"nobody has told of machine code for {_dotted(capability)}: its bytes are checked once they are here"
+        elif found.mark == "inferred":
             yield f"machine code for {_dotted(found.capability)} is inferred, from {found.source}; its bytes are checked"
 
 

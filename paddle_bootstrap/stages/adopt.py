@@ -16,8 +16,8 @@ from paddle_bootstrap.install.install import PADDLES
 from paddle_bootstrap.install.request import Request
 from paddle_bootstrap.install.target import TargetState
 from paddle_bootstrap.lock import pylock
-from paddle_bootstrap.lock.choose import choose
 from paddle_bootstrap.lock.model import Device, Lock
+from paddle_bootstrap.stages.choosing import standing_lock
 from paddle_bootstrap.stages.plan import Plan
 from paddle_bootstrap.stages.provision import fetch_wheels
 from paddle_bootstrap.stages.wish import Wish
@@ -44,7 +44,7 @@ def adopt_target(wish: Wish) -> Adoption:
             f"there is no environment {state.path}", hint=f"to make one: paddle-bootstrap install --env {state.path}"
         )
     wish = _by_what_is_there(wish, state)
-    plan = _plan(wish, choose(wish.lock, wish.paddle, wish.device), state, state.interpreter)
+    plan = _plan(wish, standing_lock(wish), state, state.interpreter)
     if plan.is_current:
         return Adoption(plan.lock, state, (), news=False)
     request = _request(wish, plan, state)

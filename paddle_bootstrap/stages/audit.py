@@ -9,8 +9,8 @@ from pathlib import Path
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.lock import pylock
-from paddle_bootstrap.lock.choose import choose
 from paddle_bootstrap.lock.model import Lock
+from paddle_bootstrap.stages.choosing import standing_lock
 from paddle_bootstrap.stages.wish import Wish
 from paddle_bootstrap.supply import export, service
 from paddle_bootstrap.supply.audit import Finding, judge, subjects
@@ -37,7 +37,7 @@ def audit_lock(wish: Wish, osv: str, exempt: Sequence[Exempt]) -> Audit:
 
     Raises CouldNotLook rather than answer from half of what there is.
     """
-    lock = choose(wish.lock, wish.paddle, wish.device)
+    lock = standing_lock(wish)
     asked = subjects([(package.name, package.version) for package in pylock.packages(lock)])
     if "://" in osv:
         known = service.ask(osv, list(dict.fromkeys((subject.name, str(subject.judged)) for subject in asked)))

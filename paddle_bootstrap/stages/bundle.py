@@ -26,7 +26,8 @@ from paddle_bootstrap.host import pythons
 from paddle_bootstrap.host.interpreter import Interpreter
 from paddle_bootstrap.lock import pieces
 from paddle_bootstrap.lock.model import Lock, Wheel
-from paddle_bootstrap.stages.plan import Plan, mirrors_of, plan_fetch
+from paddle_bootstrap.stages.mirrors import mirrors_of
+from paddle_bootstrap.stages.plan import Plan, plan_fetch
 from paddle_bootstrap.stages.provision import fetch_wheels
 from paddle_bootstrap.stages.wish import Wish
 

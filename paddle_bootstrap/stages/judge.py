@@ -20,6 +20,7 @@ from paddle_bootstrap.install.receipt import Receipt
 from paddle_bootstrap.install.target import own_python
 from paddle_bootstrap.lock.model import Device, Lock, Wheel, build_from_json
 from paddle_bootstrap.results.model import CheckResult, Results
+from paddle_bootstrap.stages.choosing import Choice
 from paddle_bootstrap.stages.facts import reading_facts
 from paddle_bootstrap.stages.wish import Judging, Wish
 
@@ -36,12 +37,12 @@ class _Judged:
     stage: Literal["preflight", "verify"] = "verify"
 
 
-def preflight(wish: Wish, lock: Lock, facts: Facts) -> Results:
-    """May this host run ``lock`` at all? The checks that need no target."""
-    subject = Subject(None, None, _device(wish, lock), lock.build)
-    judged = _Judged(
-        subject, {"name": lock.name, "sha256": lock.sha256, "build": to_json(lock.build)}, stage="preflight"
-    )
+def preflight(wish: Wish, choice: Choice, facts: Facts) -> Results:
+    """May this host run the build at all? The checks that need no target. Its lock may still be to be composed."""
+    build, lock = choice.build, choice.lock
+    subject = Subject(None, None, build.device if build else wish.device or "gpu", build)
+    told = {"name": choice.name, "sha256": lock.sha256 if lock else None, "build": to_json(build)}
+    judged = _Judged(subject, told, stage="preflight")
     return _run(wish, Judging(), judged, facts)
 
 

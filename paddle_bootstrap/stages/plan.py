@@ -14,13 +14,14 @@ from paddle_bootstrap.install import cuda_runtime, space, target
 from paddle_bootstrap.install import install as installation
 from paddle_bootstrap.install.cuda_runtime import CudaChoice
 from paddle_bootstrap.install.space import Need
-from paddle_bootstrap.install.target import TargetState
+from paddle_bootstrap.install.target import TargetState, own_python
 from paddle_bootstrap.lock import pylock
-from paddle_bootstrap.lock.choose import choose
 from paddle_bootstrap.lock.model import Lock, Selection, Wheel
-from paddle_bootstrap.mirrors.configured import configured
-from paddle_bootstrap.mirrors.model import Mirror
+from paddle_bootstrap.mirrors import ranking
+from paddle_bootstrap.stages.choosing import Choice, choose_build, lock_for
+from paddle_bootstrap.stages.facts import reading_facts
 from paddle_bootstrap.stages.interpreters import choose_python
+from paddle_bootstrap.stages.mirrors import mirrors_of
 from paddle_bootstrap.stages.wish import Wish
 
 
@@ -34,6 +35,7 @@ class Plan:
     cuda: CudaChoice
     have: Mapping[str, Path]  # file name -> what the store has of it: the wheel or, for a target, its unpacked copy
     state: TargetState | None = None  # None: fetch alone, no target is touched
+    choice: Choice | None = None  # None: the lock was named by what is there
 
     @property
     def target(self) -> Path:
@@ -55,11 +57,11 @@ class Plan:
         return state is not None and state.exists and installation.is_current(state, self.selection, self.cuda)
 
 
-def plan_target(wish: Wish) -> Plan:
-    """Decide the lock, the interpreter, the CUDA libraries and the wheels. Refuses a target that is not ours to change."""
-    lock = choose(wish.lock, wish.paddle, wish.device)
+def plan_target(wish: Wish, choice: Choice | None = None) -> Plan:
+    """Decide the build, the interpreter, the CUDA libraries and the wheels. Refuses a target that is not ours to change."""
+    choice = choice or choose_build(wish, reading_facts(wish))
     state = target.inspect(wish.env, wish.python, in_place=wish.in_place, store=wish.store)
-    plan = replace(_plan(wish, lock, state.interpreter, unpacked=True), state=state)
+    plan = replace(_plan(wish, choice, state.interpreter, unpacked=True), state=state)
     if not plan.is_current:
         target.require_changeable(state)
     return plan
@@ -67,19 +69,20 @@ def plan_target(wish: Wish) -> Plan:
 
 def plan_fetch(wish: Wish) -> Plan:
     """Decide what to fetch; the target is only looked at for its Python, if it is there."""
-    lock = choose(wish.lock, wish.paddle, wish.device)
+    choice = choose_build(wish, reading_facts(wish))
     python = wish.env / "bin" / "python"
     interpreter = pythons.probe(python) if wish.python is None and python.exists() else None
-    return _plan(wish, lock, interpreter, unpacked=False)
+    return _plan(wish, choice, interpreter, unpacked=False)
 
 
-def _plan(wish: Wish, lock: Lock, interpreter: Interpreter | None, *, unpacked: bool) -> Plan:
+def _plan(wish: Wish, choice: Choice, interpreter: Interpreter | None, *, unpacked: bool) -> Plan:
+    lock = lock_for(wish, choice)
     interpreter = interpreter or choose_python(wish, pylock.pythons(lock))
     cuda = cuda_runtime.resolve(wish.cuda_runtime, lock.build, wish.root, wish.environ)
     selection = pylock.select(lock, interpreter, groups=cuda.groups(lock))
     store = Store(wish.store)
     have = {wheel.filename: path for wheel in selection.wheels if (path := store.holds(wheel, unpacked=unpacked))}
-    return Plan(lock, interpreter, selection, cuda, have)
+    return Plan(lock, interpreter, selection, cuda, have, choice=choice)
 
 
 def needs(wish: Wish, plan: Plan) -> Sequence[Need]:
@@ -91,17 +94,13 @@ def needs(wish: Wish, plan: Plan) -> Sequence[Need]:
     return space.needs(plan.selection, plan.missing, packed, store=wish.store, target=plan.target)
 
 
-def mirrors_of(wish: Wish) -> tuple[Mirror, ...]:
-    """Where to fetch from, in order; nowhere for an offline run."""
-    return () if wish.offline else configured(wish.mirrors, wish.environ, cwd=wish.cwd, tables=wish.mirror_tables)
-
-
 def describe(wish: Wish, plan: Plan) -> dict[str, Any]:
     """The plan as plain data, for ``plan`` and ``plan --json``."""
-    build = plan.lock.build
+    build, mirrors = plan.lock.build, mirrors_of(wish)
     exists = plan.state is not None and plan.state.exists
     return {
         "lock": plan.lock.name,
+        **(why(plan.choice) if plan.choice else {}),
         "package": build.package if build else None,
         "version": build.version if build else None,
         "device": build.device if build else None,
@@ -115,6 +114,39 @@ def describe(wish: Wish, plan: Plan) -> dict[str, Any]:
         "wheels": [wheel.filename for wheel in plan.selection.wheels],
         "missing": [wheel.filename for wheel in plan.missing],
         "missing_bytes": plan.missing_bytes,
-        "mirrors": [mirror.name for mirror in mirrors_of(wish)],
+        "seconds": ranking.seconds(plan.missing_bytes, mirrors, wish.environ),
+        "mirrors": [mirror.name for mirror in mirrors],
         "space": space.describe(needs(wish, plan)),
+    }
+
+
+def why(choice: Choice) -> dict[str, Any]:
+    """What was chosen, and why, as plain data."""
+    release = choice.release
+    return {"chosen": release.id if release else choice.name, "why": choice.why, "warnings": list(choice.warnings)}
+
+
+def describe_unlocked(wish: Wish, choice: Choice) -> dict[str, Any]:
+    """The plan for a build whose lock is still to be composed: which wheels it takes is known only then."""
+    assert choice.release is not None
+    release = choice.release
+    python = (
+        choose_python(wish, release.pythons) if not (wish.env / "bin" / "python").exists() else own_python(wish.env)
+    )
+    size = release.sizes.get(python.minor)
+    mirrors = mirrors_of(wish)
+    return {
+        "lock": None,
+        **why(choice),
+        "package": release.package,
+        "version": release.version,
+        "device": release.device,
+        "python": python.version,
+        "interpreter": python.path,
+        "interpreter_from": python.offered or None,
+        "target": str(wish.env),
+        "wheels": [release.filename(python.minor)],
+        "missing_bytes": size,
+        "seconds": ranking.seconds(size, mirrors, wish.environ) if size else None,
+        "mirrors": [mirror.name for mirror in mirrors],
     }

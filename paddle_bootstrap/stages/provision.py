@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from paddle_bootstrap import progress
+from paddle_bootstrap.errors import NoMirrorServes
 from paddle_bootstrap.fetch import clients, shared
 from paddle_bootstrap.fetch.fetch import Fetched, fetch
 from paddle_bootstrap.fetch.store import Store
@@ -16,9 +17,10 @@ from paddle_bootstrap.install.install import install
 from paddle_bootstrap.install.request import Installed, Request
 from paddle_bootstrap.lock.model import Wheel
 from paddle_bootstrap.mirrors.model import Mirror
-from paddle_bootstrap.stages import offline
+from paddle_bootstrap.stages import choosing, offline
 from paddle_bootstrap.stages.interpreters import bring
-from paddle_bootstrap.stages.plan import Plan, mirrors_of, needs
+from paddle_bootstrap.stages.mirrors import mirrors_of
+from paddle_bootstrap.stages.plan import Plan, needs
 from paddle_bootstrap.stages.wish import Wish
 
 
@@ -34,7 +36,12 @@ def fetch_wheels(wish: Wish, plan: Plan) -> Fetched:
         size = progress.human_bytes(plan.missing_bytes)
         doing = "taking" if wish.offline else "fetching"
         progress.step(f"{doing} {len(plan.missing)} wheels of {plan.lock.name} ({size})")
-    return _fetch(wish, plan, plan.selection.wheels, mirrors, unpack=plan.state is not None)
+    try:
+        fetched = _fetch(wish, plan, plan.selection.wheels, mirrors, unpack=plan.state is not None)
+    except NoMirrorServes as error:
+        raise choosing.told_what_is_served(wish, plan.choice, plan.interpreter.minor, error) from error
+    choosing.keep(wish, plan.choice)
+    return fetched
 
 
 def _fetch(wish: Wish, plan: Plan, wheels: Sequence[Wheel], mirrors: Sequence[Mirror], *, unpack: bool) -> Fetched:

@@ -7,7 +7,8 @@ from paddle_bootstrap.fetch.rank import rank
 from paddle_bootstrap.lock.model import PIECE_SIZE, Wheel
 from paddle_bootstrap.mirrors import ranking
 from paddle_bootstrap.mirrors.ranking import Measured
-from paddle_bootstrap.stages.plan import mirrors_of, plan_fetch
+from paddle_bootstrap.stages.mirrors import mirrors_of
+from paddle_bootstrap.stages.plan import plan_fetch
 from paddle_bootstrap.stages.wish import Wish
 
 

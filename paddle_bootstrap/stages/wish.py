@@ -25,8 +25,12 @@ class Wish:
     cwd: Path
     device: Device | None = None  # None: what the lock or the receipt says, else gpu
     python: str | None = None
-    paddle: str | None = None
+    paddle: str | None = None  # a version, a range, or auto
+    build: str | None = None  # "cu126"
+    gpus: str | None = None  # those meant, as CUDA_VISIBLE_DEVICES names them; environ has them too
+    allow_older: bool = False  # the newest build that fits and is served, rather than the newest that fits
     lock: str | None = None
+    extra: tuple[str, ...] = ()  # what the project's settings put into a lock beside Paddle
     mirrors: tuple[str, ...] = ()
     mirror_tables: tuple[Mapping[str, Any], ...] = ()  # the user's [[mirror]]
     cuda_runtime: Literal["auto", "wheels", "system"] = "auto"

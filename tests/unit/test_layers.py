@@ -17,7 +17,7 @@ LAYERS = (
     {"cli", "config"},
     {"__main__"},
 )
-MODELS = {"lock.model"}  # data that a room's siblings may read
+MODELS = {"lock.model", "host.facts"}  # data that a room's siblings may read
 
 
 def layer_of(room: str) -> int:

@@ -11,6 +11,8 @@ import pytest
 from paddle_bootstrap.cli import VERBS, main
 from paddle_bootstrap.lock import pylock
 from paddle_bootstrap.mirrors.rows import rows
+from paddle_bootstrap.releases import support
+from paddle_bootstrap.releases.model import releases
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = ("README.md", "README.zh-CN.md")
@@ -48,18 +50,12 @@ def test_make_targets_exist(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", READMES)
-def test_the_table_of_locks_is_true(name: str) -> None:
-    for path in pylock.shipped():
-        lock = pylock.read(path)
-        pythons = pylock.pythons(lock)
-        assert lock.build
-        row = next(line for line in text(name).splitlines() if line.startswith(f"| `{lock.name}`"))
-        cells = [cell.strip() for cell in row.strip("|").split("|")]
-        assert cells[1] == f"{lock.build.package} {lock.build.version}"
-        assert cells[2] == f"{pythons[0]}-{pythons[-1]}"
-        assert cells[4].startswith(lock.build.min_driver or "")
-        assert cells[5] == lock.build.glibc
-        assert f"{lock.build.sass[0] / 10}" in cells[3] if lock.build.sass else "rehearsal" in row or "演练" in row
+def test_the_table_of_builds_is_that_of_the_releases(name: str) -> None:
+    """`make releases` writes it."""
+    assert support.replaced(text(name), releases()) == text(name)
+    told = text(name).partition(support.BEGIN)[2].partition(support.END)[0]
+    assert {f"`{pylock.name_of(path)}`" for path in pylock.shipped()} <= set(re.findall(r"`[^`]+`", told))
+    assert re.search(r"^\| 3\.3\.1 cu126 \| 3\.9-3\.13 \| 7\.5 8\.0 8\.6 8\.9 9\.0 \|", told, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", READMES)
