@@ -15,7 +15,9 @@ LIMITS = read(Path(__file__).with_name("limits.toml"))
 PADDLES = LIMITS["packages"]["paddle"]
 KERNELS, SHARE = LIMITS["machine_code"]["libraries"], LIMITS["machine_code"]["share"]
 LIKELY = "the GPU is newer, or much older, than this build; its first kernel would fail with CUDA error 209"
-FIX = "take a lock whose build has code for this GPU: --lock FILE; to rehearse without a GPU: --device cpu"
+FIX = (
+    "see which build has: paddle-bootstrap plan --all; or name a lock that does: --lock FILE; to rehearse: --device cpu"
+)
 
 
 @pytest.mark.level("quick")
@@ -26,13 +28,13 @@ def check_build(host, lock, gpus, warn):
     Fix: see the host checks; to rehearse without a GPU: --device cpu
     """
     build = lock.build
+    compiles = may_compile(host, build.toolkit_driver)
+    lacking = {gpu: capability_of(gpu) for gpu in gpus}
     if not build.sass and not build.ptx:
         warn(
             f"the whole machine code of {build.package} {build.version} is not known; its bytes decide once they are here"
         )
         return
-    compiles = may_compile(host, build.toolkit_driver)
-    lacking = {gpu: capability_of(gpu) for gpu in gpus}
     lacking = {gpu: found for gpu, found in lacking.items() if not runs_on(found, build.sass, build.ptx, compiles)}
     expect(
         not lacking,

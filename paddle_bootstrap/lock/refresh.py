@@ -53,7 +53,7 @@ def _texts(arguments: argparse.Namespace) -> dict[Path, str]:
     if address is None:
         raise NoMirrorServes("uv does not name the official package index", hint="give one: --index URL")
     index = Index(address, None)
-    served = {name: _files(index.files(name)) for name in ("paddlepaddle", "paddlepaddle-gpu")}
+    served = {name: _files(name, index.files(name)) for name in ("paddlepaddle", "paddlepaddle-gpu")}
     text = refreshed(arguments.table.read_text(encoding="utf-8"), served)
     known = read(text)
     sys.stderr.writelines(f"{line}\n" for line in _unknown(served, known))
@@ -88,16 +88,16 @@ def _refresh(row: Any, files: Mapping[str, tuple[str, int]]) -> None:
             row[key] = value
 
 
-def _files(listed: Iterable[Mapping[str, Any]]) -> Files:
+def _files(package: str, listed: Iterable[Mapping[str, Any]]) -> Files:
     """The wheels for CPython on Linux x86-64, from ``OLDEST`` on."""
     found: dict[str, dict[str, tuple[str, int]]] = {}
     for file in listed:
         try:
-            _, version, _, tags = parse_wheel_filename(file["filename"])
+            name, version, _, tags = parse_wheel_filename(file["filename"])
         except InvalidWheelFilename:
             continue
-        for tag in tags:
-            if version >= OLDEST and tag.interpreter.startswith("cp3") and tag.platform.endswith("linux1_x86_64"):
+        for tag in tags if name == package and version >= OLDEST else ():
+            if tag.interpreter.startswith("cp3") and tag.platform.endswith("linux1_x86_64"):
                 python = f"3.{tag.interpreter.removeprefix('cp3')}"
                 found.setdefault(str(version), {})[python] = (tag.platform, file["size"])
     return found

@@ -195,6 +195,14 @@ def test_a_capability_that_could_not_be_read(healthy: HostFacts, gpu_build: Buil
     fails(result, "the compute capability of GPU 0 could not be read", UNREAD.reason)
 
 
+def test_a_build_whose_machine_code_nobody_has_told(healthy: HostFacts, gpu_build: Build) -> None:
+    """As of most builds of 3.x: it is no reason to refuse the host; the bytes decide once they are here."""
+    untold = replace(gpu_build, sass=())
+    warns(preflight(healthy, untold)["architecture.build"], "its bytes decide once they are here")
+    unread = gpu(0, compute_capability=UNREAD)(healthy)
+    assert preflight(unread, untold)["architecture.build"].outcome == "failed"
+
+
 def test_no_gpu_is_a_failure_and_no_skip(healthy: HostFacts, gpu_build: Build) -> None:
     result = preflight(host(visible_devices="")(healthy), gpu_build)["architecture.build"]
     fails(result, "no usable GPU: CUDA_VISIBLE_DEVICES='' leaves none of 2 GPUs")

@@ -108,6 +108,22 @@ def test_1_rejected_before_anything_is_downloaded(tool: Tool, host: FakeHost, sa
     assert sorted(path.name for path in tool.folder.iterdir()) == ["r.json"]
 
 
+def test_1_rejected_before_a_lock_is_composed(tool: Tool, tmp_path: Path) -> None:
+    """A build without a shipped lock: what is known of it is enough to judge a host by."""
+    host = FakeHost(gpus=(H100, H100), driver="550.54.15", lost=(1,))
+    done = tool("up", "--env", "env", "--store", "store", "--results", "r.json", environ=fakes(host, tmp_path))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "==> preflight: may this host run gpu-3_3_1-cu126? (the newest that fits this host)" in done.stderr
+    assert "driver 550.54.15 is below 560.28.03" in done.stderr
+    told = json.loads((tool.folder / "r.json").read_text())
+    assert (told["lock"]["name"], told["lock"]["sha256"]) == ("gpu-3_3_1-cu126", None)
+    assert told["lock"]["build"]["index_folder"] == "cu126"
+    failed = [check["id"] for check in told["checks"] if check["outcome"] == "failed"]
+    assert failed == ["host.gpus_on_bus"]
+    assert tool("report", "r.json").stdout == done.stdout
+    assert sorted(path.name for path in tool.folder.iterdir()) == ["r.json"]
+
+
 def test_2_usage(tool: Tool) -> None:
     (tool.folder / "paddle-bootstrap.toml").write_text('stroe = "x"\n')
     done = tool("up")
