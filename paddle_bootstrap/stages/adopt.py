@@ -17,7 +17,7 @@ from paddle_bootstrap.install.request import Request
 from paddle_bootstrap.install.target import TargetState
 from paddle_bootstrap.lock import pylock
 from paddle_bootstrap.lock.model import Device, Lock
-from paddle_bootstrap.stages.choosing import standing_lock
+from paddle_bootstrap.stages.choosing import PROJECT_LOCK, standing_lock
 from paddle_bootstrap.stages.plan import Plan
 from paddle_bootstrap.stages.provision import fetch_wheels
 from paddle_bootstrap.stages.wish import Wish
@@ -58,8 +58,9 @@ def adopt_target(wish: Wish) -> Adoption:
 
 
 def _by_what_is_there(wish: Wish, state: TargetState) -> Wish:
-    """Unless something else is asked for, the lock is the one of the Paddle that is installed."""
-    if wish.lock or wish.paddle or wish.device or state.interpreter is None:
+    """Unless something else is asked for, or the project has a lock, it is the one of the Paddle that is installed."""
+    asked = wish.lock or wish.paddle or wish.device or (wish.cwd / PROJECT_LOCK).is_file()
+    if asked or state.interpreter is None:
         return wish
     here = distributions.present(distributions.site_packages_of(state.path, state.interpreter))
     found = sorted(PADDLES & here.keys())

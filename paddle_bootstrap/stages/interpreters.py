@@ -25,7 +25,7 @@ def choose_python(wish: Wish, minors: Collection[str]) -> Interpreter:
     try:
         return pythons.choose(wish.python, minors, wish.environ)
     except NoInterpreter as error:
-        if wish.python and os.sep in wish.python:
+        if wish.offline or (wish.python and os.sep in wish.python):
             raise
         mirrors = _mirrors(wish)
         if not mirrors:

@@ -181,6 +181,15 @@ def test_the_lock_is_that_of_the_paddle_that_is_there(it: Provisioning) -> None:
     assert (done.returncode, "no shipped lock holds Paddle 0.1 for cpu" in done.stderr) == (10, True)
 
 
+def test_the_projects_lock_comes_before_it(it: Provisioning) -> None:
+    by_hand(it, "one")
+    (it.root / "pylock.paddle.toml").write_bytes(it.lock("cpu").read_bytes().replace(b'"cpu"', b'"paddle"', 1))
+    done = run(it, "adopt", str(it.env), "--store", str(it.store.root))
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.startswith(f"not adopted: {it.env} differs from paddle\n")
+    assert "  paddlepaddle is missing, the lock has 3.3.1\n" in done.stdout
+
+
 @pytest.fixture
 def conda(it: Provisioning) -> Provisioning:
     """What conda leaves: a prefix with a Python of its own and conda's book."""

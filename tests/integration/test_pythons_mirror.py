@@ -103,6 +103,13 @@ def test_none_is_fetched_where_no_mirror_is_set(
     assert mirror.asked == []
 
 
+def test_none_is_fetched_offline(it: Provisioning, mirror: StandaloneMirror, python: Interpreter) -> None:
+    more = {"UV_PYTHON_INSTALL_MIRROR": mirror.url, "PADDLE_BOOTSTRAP_PYTHON": python.version}
+    done = run(it, mirror, "install", "--offline", **more)
+    assert (done.returncode, mirror.asked) == (10, [])
+    assert "or give its path to --python" in done.stderr
+
+
 def test_one_that_nobody_knows(it: Provisioning, mirror: StandaloneMirror) -> None:
     done = run(it, mirror, "install", "--python", "3.99", UV_PYTHON_INSTALL_MIRROR=mirror.url)
     assert (done.returncode, mirror.asked) == (10, [])
