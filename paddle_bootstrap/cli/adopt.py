@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from paddle_bootstrap.cli.options import FETCHING, options, wish
+from paddle_bootstrap.cli.options import FETCHING, OFFLINE, options, wish
 from paddle_bootstrap.cli.output import say
 from paddle_bootstrap.install.adoption import has_pip
 from paddle_bootstrap.stages.adopt import Adoption, adopt_target
@@ -17,7 +17,7 @@ from paddle_bootstrap.stages.adopt import Adoption, adopt_target
 
 @click.command("adopt")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@options("paddle", "lock", "store", "device", "mirror", "cuda_runtime", *FETCHING)
+@options("paddle", "lock", "store", "device", "mirror", "cuda_runtime", *FETCHING, *OFFLINE)
 def command(*, directory: Path, verbose: bool, **params: Any) -> int:  # noqa: ARG001 every verb takes it
     """Compare an environment made by hand (pip, conda) with a lock; it gets a receipt if it matches.
 

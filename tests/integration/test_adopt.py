@@ -181,6 +181,18 @@ def test_the_lock_is_that_of_the_paddle_that_is_there(it: Provisioning) -> None:
     assert (done.returncode, "no shipped lock holds Paddle 0.1 for cpu" in done.stderr) == (10, True)
 
 
+def test_offline_it_needs_the_wheels(it: Provisioning) -> None:
+    """A receipt says what every file is, and only the wheels know."""
+    by_hand(it, "cpu")
+    it.store.root.rename(it.root / "store-of-another-host")
+    done = adopt(it, "cpu", "--offline")
+    assert (done.returncode, done.stdout) == (12, "")
+    assert "--offline: 2 wheels are not in the store" in done.stderr
+    assert not (it.env / ".paddle-bootstrap").exists()
+    done = adopt(it, "cpu", "--mirror", str(it.root / "wheels-cpu"))
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_projects_lock_comes_before_it(it: Provisioning) -> None:
     by_hand(it, "one")
     (it.root / "pylock.paddle.toml").write_bytes(it.lock("cpu").read_bytes().replace(b'"cpu"', b'"paddle"', 1))

@@ -16,7 +16,7 @@ from paddle_bootstrap.releases.model import releases
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = ("README.md", "README.zh-CN.md")
-FOREIGN = {"--gpus"}  # docker's, in a report
+FOREIGN = {"--gpus", "--no-deps", "--reinstall"}  # docker's, in a report; uv's, in what adopt says
 
 
 def text(name: str) -> str:
