@@ -29,6 +29,8 @@ KEYS: Mapping[str, bool] = {
     "gpus": False,
     "allow-older": False,
     "lock": False,
+    "extra": True,
+    "require-shipped": False,
     "store": False,
     "device": False,
     "mirror": True,
@@ -45,7 +47,7 @@ KEYS: Mapping[str, bool] = {
     "log-file": False,
 }
 _COUNTS = {"connections"}
-_SWITCHES = {"allow-older", "keep", "keep-wheels"}
+_SWITCHES = {"allow-older", "require-shipped", "keep", "keep-wheels"}
 _PATHS = {"env", "store", "results", "checks", "log-file", "sign-key", "allowed-signers"}
 # table -> its keys, and whether each is a list of tables, which another function reads
 TABLES: Mapping[str, Mapping[str, bool]] = {

@@ -44,6 +44,10 @@ class NoBuildFits(BootstrapError):
     exit_code = 10
 
 
+class FirstUse(NoBuildFits):
+    """A digest that only the host of its file vouches for, where --require-shipped asks for more."""
+
+
 class NoInterpreter(NoBuildFits):
     """No Python on this host is one that the lock serves."""
 

@@ -17,6 +17,7 @@ INTERRUPTED = 130
 # The short help stands here so that `--help` imports no verb; a test holds it against each verb's own.
 VERBS = {
     "plan": "Show the chosen build, what would be fetched from where, and what would change.",
+    "lock": "Compose a lock for any build, check one against mirrors, or move the project's on.",
     "fetch": "Download and verify a lock's wheels into the store.",
     "install": "Make or update the target from a lock, in one step.",
     "adopt": "Compare an environment made by hand (pip, conda) with a lock; it gets a receipt if it matches.",

@@ -125,6 +125,16 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
     "allow_older": _option(
         "--allow-older", is_flag=True, help="If no mirror has the newest build that fits, take the newest that one has."
     ),
+    "extra": _option(
+        "--extra",
+        type=_TEXT,
+        multiple=True,
+        metavar="REQUIREMENT",
+        help="Put this into the lock beside Paddle: 'paddleocr==3.2.0'; repeatable.",
+    ),
+    "require_shipped": _option(
+        "--require-shipped", is_flag=True, help="Refuse digests that are known from first use alone."
+    ),
     "lock": _option("--lock", type=_TEXT, metavar="FILE|NAME", help="A PEP 751 lock file, or a shipped lock's name."),
     "store": _option("--store", type=_PATH, metavar="DIR", help="Where verified wheels are kept. Default: XDG cache."),
     "device": _option("--device", type=click.Choice(["gpu", "cpu"]), help="Default gpu; cpu is a rehearsal."),
@@ -202,7 +212,7 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
     ),
 }
 FETCHING = ("connections", "limit_rate", "trusted_host")
-CHOOSING = ("paddle", "build", "lock", "device", "gpus", "allow_older")
+CHOOSING = ("paddle", "build", "lock", "device", "gpus", "allow_older", "require_shipped")
 PLANNING = ("env", "python", *CHOOSING, "store", "mirror", "cuda_runtime")
 INSTALLING = (*PLANNING, *FETCHING)
 OFFLINE = ("offline", "allowed_signers")
@@ -305,6 +315,8 @@ def wish(params: Mapping[str, Any]) -> Wish:
         gpus=params.get("gpus"),
         allow_older=bool(params.get("allow_older")),
         lock=params.get("lock"),
+        extra=_extra(params),
+        require_shipped=bool(params.get("require_shipped")),
         store=(params.get("store") or default_store(environ)).absolute(),
         device=params.get("device"),
         mirrors=tuple(params.get("mirror") or ()),
@@ -320,6 +332,13 @@ def wish(params: Mapping[str, Any]) -> Wish:
         cwd=Path.cwd(),
     )
     return wanted if params.get("offline") is None else _offline(wanted, params)
+
+
+def _extra(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Every verb that may compose a lock obeys the settings; only ``lock`` has a flag for it."""
+    context = click.get_current_context(silent=True)
+    settings = (context.default_map or {}) if context else {}
+    return tuple(params.get("extra") or settings.get("extra") or ())
 
 
 def _offline(wanted: Wish, params: Mapping[str, Any]) -> Wish:

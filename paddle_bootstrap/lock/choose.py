@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from packaging.version import Version
 
-from paddle_bootstrap.errors import UsageError
+from paddle_bootstrap.errors import FirstUse, UsageError
 from paddle_bootstrap.lock import pylock
 from paddle_bootstrap.lock.model import Build, Device, Lock
 from paddle_bootstrap.releases.model import Release
@@ -37,6 +37,18 @@ def require_asked(
         raise UsageError(f"{told} holds Paddle {has.version}, but --paddle {paddle} was asked for", hint=hint)
     if build not in (None, *_names(has)):
         raise UsageError(f"{told} holds {has.id}, but --build {build} was asked for", hint=hint)
+
+
+def require_first_use_allowed(lock: Lock, *, refused: bool) -> Lock:
+    """``lock``. Raises FirstUse when it holds digests that only the files' own host vouches for, and these are refused."""
+    if refused and lock.first_use:
+        raise FirstUse(
+            f"--require-shipped: {lock.path} holds digests that are known from first use alone",
+            tried=[str(row) for row in lock.first_use],
+            hint="take a build whose digests are published or recorded, or compare these with a colleague's and leave "
+            "--require-shipped out",
+        )
+    return lock
 
 
 def build_of(release: Release) -> Build:

@@ -142,11 +142,11 @@ def written(source: Mapping[str, Any], pins: Sequence[Pin], files: Mapping[str, 
         sum(unpacked[pin.wheels[python].filename] for pin in pins if python in pin.wheels)
         for python in source["pythons"]
     )
-    _write({path: render(source, pins, largest), pieces.path_for(path): pieces.render(digests)})
+    replace_texts({path: render(source, pins, largest), pieces.path_for(path): pieces.render(digests)})
     return path
 
 
-def _write(texts: Mapping[Path, str]) -> None:
+def replace_texts(texts: Mapping[Path, str]) -> None:
     """Every file is written whole before the first gets its name."""
     for path, text in texts.items():
         path.with_name(path.name + ".new").write_text(text, encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -24,10 +24,10 @@ class Pin:
     wheels: dict[str, Wheel] = field(default_factory=dict)  # python -> wheel
 
 
-def render(source: Mapping[str, Any], pins: Iterable[Pin], unpacked: int) -> str:
+def render(source: Mapping[str, Any], pins: Sequence[Pin], unpacked: int) -> str:
     """The lock of one row of sources.toml. ``unpacked``: bytes of the wheels of the largest Python, unpacked."""
     pythons = source["pythons"]
-    groups = sorted(source.get("groups", {}))
+    groups = sorted({pin.group for pin in pins if pin.group})
     lines = [
         f"# Made by {source.get('made_by', '`make locks` from sources.toml')}; do not edit.",
         'lock-version = "1.0"',

@@ -11,7 +11,7 @@ from pathlib import Path
 from paddle_bootstrap import progress
 from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.mirrors import pip_settings, ranking, uv_settings
-from paddle_bootstrap.mirrors.model import Kind, Mirror, identity, mirror_at
+from paddle_bootstrap.mirrors.model import Holds, Kind, Mirror, identity, mirror_at
 from paddle_bootstrap.mirrors.rows import Table, rows
 from paddle_bootstrap.mirrors.user_settings import Entry, UserSettings, local_address
 
@@ -45,6 +45,14 @@ def configured(
         else:
             found += ranking.ordered([mirror for mirror in rows(tables) if mirror.holds != "python"], environ)
     return tuple(_with_transport(mirror, pip) for mirror in _distinct(found))
+
+
+def origins(
+    holds: Holds, environ: Mapping[str, str], *, cwd: Path, etc: Path = Path("/etc"), tables: Sequence[Table] = ()
+) -> tuple[Mirror, ...]:
+    """The rows whose word a lock believes. The user's certificate and proxy count for them too."""
+    pip = pip_settings.read(environ, cwd, etc)
+    return tuple(_with_transport(row, pip) for row in rows(tables) if row.origin and row.holds == holds)
 
 
 def named(wanted: str, cwd: Path, tables: Sequence[Table] = ()) -> Mirror:

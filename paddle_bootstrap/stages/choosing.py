@@ -18,12 +18,13 @@ from paddle_bootstrap.host import pythons
 from paddle_bootstrap.host.facts import HostFacts
 from paddle_bootstrap.install.target import own_python
 from paddle_bootstrap.lock import pylock
-from paddle_bootstrap.lock.choose import build_of, choose, require_asked
+from paddle_bootstrap.lock.choose import build_of, choose, require_asked, require_first_use_allowed
 from paddle_bootstrap.lock.model import Build, Lock
 from paddle_bootstrap.releases.model import Release, releases
 from paddle_bootstrap.releases.select import Judged, best, blind, judge_all
 from paddle_bootstrap.releases.wanted import AUTO, Wanted
 from paddle_bootstrap.stages import serving
+from paddle_bootstrap.stages.facts import read_facts
 from paddle_bootstrap.stages.interpreters import choose_python
 from paddle_bootstrap.stages.wish import Wish
 
@@ -80,16 +81,53 @@ def standing_lock(wish: Wish) -> Lock:
     return choose(wish.lock, wish.paddle, wish.device, wish.build)
 
 
+def release_for(wish: Wish) -> Release:
+    """The build that a lock shall be composed for: the one that is named or, of several, the one that fits this host best.
+
+    Raises NoBuildFits, UsageError where the host cannot decide.
+    """
+    wanted = _wanted(wish)
+    named = [
+        each
+        for each in releases()
+        if each.device == wanted.device and wanted.takes(each) and (wanted.is_exact or not each.is_prerelease)
+    ]
+    if not named:
+        raise NoBuildFits(
+            f"there is no build for {wanted}", tried=_known(wanted), hint="see all: paddle-bootstrap plan --all"
+        )
+    if len(named) == 1:
+        return named[0]
+    here, judged = survey(wish, read_facts(wish))
+    if chosen := best(judged):
+        return chosen.release
+    if wanted.build or wanted.device == "cpu":  # for another host: the newest
+        return named[0]
+    told = blind(here) or "none of them fits this host"
+    raise UsageError(
+        f"several builds are meant by {wanted}, and this host cannot decide: {told}",
+        tried=[each.id for each in named[:8]],
+        hint=f"name one: paddle-bootstrap lock --paddle {named[0].public} --build {named[0].build}",
+    )
+
+
+def python_of(wish: Wish, release: Release) -> str:
+    """The Python that a composed lock is for: the one that is named, the target's, else the best that is there."""
+    return _python(wish) or choose_python(wish, release.pythons).minor
+
+
 def lock_for(wish: Wish, choice: Choice) -> Lock:
     """The choice's lock, composed where there is none yet. Raises NoMirrorServes naming what is served instead."""
     if choice.lock is not None:
-        return choice.lock
+        return require_first_use_allowed(choice.lock, refused=wish.require_shipped)
     from paddle_bootstrap.stages import locking  # composing is rare, and what it needs is slow to import
 
     assert choice.release is not None
-    python = _python(wish) or choose_python(wish, choice.release.pythons).minor
+    python = python_of(wish, choice.release)
     try:
-        return pylock.read(locking.lock_of(wish, choice.release, python))
+        return require_first_use_allowed(
+            pylock.read(locking.lock_of(wish, choice.release, python)), refused=wish.require_shipped
+        )
     except NoMirrorServes as error:
         raise told_what_is_served(wish, choice, python, error) from error
 
@@ -151,6 +189,11 @@ def _of_project(wish: Wish, wanted: Wanted) -> Choice | None:
     lock = pylock.read(_shipped_twin(path) or path)
     if lock.build is not None and wish.device not in (None, lock.build.device):
         return None
+    if wish.extra and sorted(wish.extra) != sorted(lock.extra):
+        raise UsageError(
+            f"{path} holds {', '.join(lock.extra) or 'nothing'} beside Paddle, the settings ask for {', '.join(wish.extra)}",
+            hint="compose it anew: paddle-bootstrap lock --upgrade",
+        )
     upgrade = f"to move on: paddle-bootstrap lock --upgrade {wanted}"
     require_asked(lock, str(path), wish.paddle, wish.device, wish.build, hint=upgrade)
     return Choice(f"of this project: {path}", lock)

@@ -31,6 +31,7 @@ class Wish:
     allow_older: bool = False  # the newest build that fits and is served, rather than the newest that fits
     lock: str | None = None
     extra: tuple[str, ...] = ()  # what the project's settings put into a lock beside Paddle
+    require_shipped: bool = False  # no digest that is known from first use alone
     mirrors: tuple[str, ...] = ()
     mirror_tables: tuple[Mapping[str, Any], ...] = ()  # the user's [[mirror]]
     cuda_runtime: Literal["auto", "wheels", "system"] = "auto"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from packaging.utils import parse_wheel_filename
@@ -25,11 +27,11 @@ class File:
     yanked: bool = False
     requires_python: str | None = None
     served: bytes | None = None  # these bytes instead of those that the page tells of
-    data: bytes = field(init=False)
+    data: bytes = b""  # a small wheel, unless given
 
     def __post_init__(self) -> None:
         name, version, _, _ = parse_wheel_filename(self.filename)
-        self.data = make_wheel(name, str(version), seed=len(self.filename))[1]
+        self.data = self.data or make_wheel(name, str(version), seed=len(self.filename))[1]
 
     def row(self) -> dict[str, Any]:
         told = {
@@ -47,13 +49,18 @@ class File:
 class SmallIndex:
     """``with SmallIndex(File("demo-1.0-py3-none-any.whl")) as index: ... index.url``."""
 
-    def __init__(self, *files: File) -> None:
+    def __init__(self, *files: File, tls: Path | None = None) -> None:
         self.files = {file.filename: file for file in files}
+        self.tls = tls  # certificate and key in one file; the address is then https
         self.fetched: list[str] = []
 
     def __enter__(self) -> SmallIndex:
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.index = self
+        if self.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.tls)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
         return self
@@ -65,7 +72,7 @@ class SmallIndex:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/simple"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self._server.server_port}/simple"
 
 
 class _Server(ThreadingHTTPServer):
