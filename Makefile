@@ -11,7 +11,7 @@ TOOL   := .venv-tool/bin
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-up: setup  ## install the pinned Paddle into ENV (.venv-paddle), check it, report; DEVICE=cpu rehearses without a GPU
+up: setup  ## install the Paddle that fits this host into ENV (.venv-paddle), check it, report; DEVICE=cpu rehearses without a GPU
 	@$(TOOL)/paddle-bootstrap up --env $(ENV) --device $(DEVICE) $(ARGS); code=$$?; echo "paddle-bootstrap exit code: $$code"; exit $$code
 
 verify: setup  ## run the checks again on what is installed in ENV

@@ -47,5 +47,5 @@ def as_data(judged: Sequence[Judged]) -> list[dict[str, Any]]:
 
 
 def identity(release: Release) -> dict[str, Any]:
-    """What a build is called, and the wheel of its newest Python."""
+    """What a build is called, and where it is served."""
     return {"package": release.package, "version": release.version, "build": release.build, "served": release.served}
