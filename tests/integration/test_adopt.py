@@ -247,6 +247,15 @@ def test_a_conda_environment(conda: Provisioning) -> None:
     assert it.edition(new) == CPU
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_root_adopts_what_is_a_users(it: Provisioning) -> None:
+    by_hand(it, "cpu")
+    for path in (it.env, *it.env.rglob("*")):
+        os.lchown(path, 65534, 65534)
+    assert adopt(it, "cpu").returncode == 0
+    assert {path.lstat().st_uid for path in it.env.rglob("*")} == {65534}
+
+
 def test_what_cannot_be_adopted(it: Provisioning, tmp_path: Path) -> None:
     cases = {
         tmp_path / "nowhere": "there is no environment",
