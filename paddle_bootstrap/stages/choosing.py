@@ -120,16 +120,23 @@ def lock_for(wish: Wish, choice: Choice) -> Lock:
     """The choice's lock, composed where there is none yet. Raises NoMirrorServes naming what is served instead."""
     if choice.lock is not None:
         return require_first_use_allowed(choice.lock, refused=wish.require_shipped)
-    from paddle_bootstrap.stages import locking  # composing is rare, and what it needs is slow to import
-
     assert choice.release is not None
     python = python_of(wish, choice.release)
     try:
-        return require_first_use_allowed(
-            pylock.read(locking.lock_of(wish, choice.release, python)), refused=wish.require_shipped
-        )
+        return require_first_use_allowed(_composed(wish, choice.release, python), refused=wish.require_shipped)
     except NoMirrorServes as error:
         raise told_what_is_served(wish, choice, python, error) from error
+
+
+def _composed(wish: Wish, release: Release, python: str) -> Lock:
+    if wish.offline:
+        raise NoMirrorServes(
+            f"{release.id} has no lock yet, and composing one asks Paddle's hosts: not with --offline",
+            hint="compose it where there is a network, and take the lock or a bundle along: --lock FILE",
+        )
+    from paddle_bootstrap.stages import locking  # composing is rare, and what it needs is slow to import
+
+    return pylock.read(locking.lock_of(wish, release, python))
 
 
 def told_what_is_served(wish: Wish, choice: Choice | None, python: str, error: NoMirrorServes) -> NoMirrorServes:
@@ -137,8 +144,9 @@ def told_what_is_served(wish: Wish, choice: Choice | None, python: str, error: N
     found = serving.first(wish, choice.older, python) if choice else None
     if found is None:
         return error
+    there = "its lock is shipped" if wish.offline else "is served"
     return NoMirrorServes(
-        str(error), tried=error.tried, hint=f"{found.id} fits this host too and is served: give --allow-older"
+        str(error), tried=error.tried, hint=f"{found.id} fits this host too and {there}: give --allow-older"
     )
 
 

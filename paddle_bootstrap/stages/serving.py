@@ -15,7 +15,12 @@ from paddle_bootstrap.stages.wish import Wish
 
 
 def first(wish: Wish, wanted: Iterable[Release], python: str | None) -> Release | None:
-    """The first of ``wanted`` whose wheel for ``python`` (None: for any) some mirror lists. Asks one page after another."""
+    """The first of ``wanted`` whose wheel for ``python`` (None: for any) some mirror lists. Asks one page after another.
+
+    An offline run asks nobody: there it is the first whose lock is shipped.
+    """
+    if wish.offline:
+        return next((each for each in wanted if each.lock), None)
     mirrors = mirrors_of(wish)
     return next((each for each in wanted if _is_served(wish, mirrors, each, python)), None)
 

@@ -208,3 +208,17 @@ def test_allow_older_takes_it(command: Command, on: On) -> None:
         found = planned(command, *words, "--allow-older")
     assert found["chosen"] == "3.2.0 cu118"
     assert found["why"] == "the newest that is served of those that fits this host"
+
+
+def test_offline_composes_nothing(command: Command, on: On, here: Path) -> None:
+    on(FakeHost(driver="470.256.02", gpus=(FakeGpu("Tesla T4", "7.5"),)))
+    words = ("fetch", "--offline", "--store", "store", "--python", "3.11")
+    said = command(*words)
+    assert said.code == 12
+    assert said.err == (
+        "error: 3.3.1 cu118 has no lock yet, and composing one asks Paddle's hosts: not with --offline\n"
+        "next:  2.6.2 cu118 fits this host too and its lock is shipped: give --allow-older\n"
+    )
+    said = command(*words, "--allow-older")
+    assert "paddlepaddle_gpu-2.6.2-cp311" in said.err  # which the store lacks
+    assert not (here / PROJECT_LOCK).exists()  # nothing was fetched, so nothing is kept
