@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -49,13 +50,18 @@ class Wanted:
 
     def takes_version(self, version: str) -> bool:
         """Whether ``version`` is one that was asked for."""
-        return _range(self.paddle).contains(version, prereleases=True)
+        return _holds(self.paddle, version)
 
     def __str__(self) -> str:
         """As flags."""
         told = [f"--paddle {self.paddle}" if self.paddle[:1] not in "<>=!~" else f"--paddle '{self.paddle}'"]
         told += [f"--build {self.build}"] if self.build else []
         return " ".join([*told, "--device cpu"] if self.device == "cpu" else told)
+
+
+@functools.cache
+def _holds(paddle: str, version: str) -> bool:
+    return _range(paddle).contains(version, prereleases=True)
 
 
 def _range(paddle: str) -> SpecifierSet:

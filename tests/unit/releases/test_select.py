@@ -179,7 +179,7 @@ WANTED = st.builds(
     build=st.sampled_from([None, None, "cu126", "cu118", "cu130"]),
     python=st.sampled_from([None, "3.8", "3.11", "3.13"]),
 )
-MANY = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def number(version: str | None) -> list[int]:
