@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from paddle_bootstrap.fetch.arriving import Arriving
-from paddle_bootstrap.fetch.block_map import BLOCK
+from paddle_bootstrap.fetch.arriving import BLOCKS, Arriving
 from paddle_bootstrap.fetch.board import Board
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.lock.model import PIECE_SIZE
@@ -88,7 +87,8 @@ class Alongside:
 
 
 def _blocks(arriving: Arriving, start: int, end: int) -> range:
-    return range(start // BLOCK, min(-(-end // BLOCK), len(arriving.states)))
+    """Of all pieces that hold some of these bytes: only a whole piece can be judged."""
+    return range(start // PIECE_SIZE * BLOCKS, min(-(-end // PIECE_SIZE) * BLOCKS, len(arriving.states)))
 
 
 def _costly(members: tuple[Member, ...]) -> list[Member]:

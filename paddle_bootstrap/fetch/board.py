@@ -11,7 +11,8 @@ from paddle_bootstrap.fetch.arriving import ASKED, BLOCKS, DONE, DOUBTED, FREE, 
 from paddle_bootstrap.fetch.block_map import BLOCK
 from paddle_bootstrap.fetch.lane import Line
 
-AHEAD = 2.0  # seconds of work that a connection takes at once
+AHEAD = 2.0  # seconds of work that a connection takes at once, at most
+WORK = 10  # times the wait for an answer: so much work makes up for it
 LONGEST = 16 * BLOCKS  # blocks
 UNKNOWN_SPEED = 1e6  # bytes per second, of a connection that has not shown any yet
 WORTH = 0.3  # seconds that a transfer must still take to be shared
@@ -129,8 +130,11 @@ class Board:
         )
 
     def _most(self, line: Line, arriving: Arriving) -> int:
-        """Blocks for some seconds, and no more than a fair part of what is left, so that all end together."""
-        wanted = int(line.meter.speed * AHEAD / BLOCK)
+        """A piece, or as much as makes up for waiting; no more than a fair part of what is left, so that all end together.
+
+        What is asked for in small parts comes in its order, as unpacking needs it, and little is lost with a bad mirror.
+        """
+        wanted = int(line.meter.speed * min(AHEAD, WORK * line.latency) / BLOCK)
         fair = (arriving.size - arriving.done_bytes) // BLOCK // max(1, len(self.runs))
         return max(1, min(max(wanted, BLOCKS), LONGEST, max(fair, BLOCKS // 2)))
 

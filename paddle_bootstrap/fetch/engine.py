@@ -219,6 +219,7 @@ class _Work:
         size = run.arriving.size
         kept = 0 if run.whole else self._kept(run)
         start, end = (0, size) if run.whole else (run.pos * BLOCK + kept, min(run.end * BLOCK, size))
+        asked = time.monotonic()
         body = run.line.connection.open(link, start, None if end == size and start == 0 else end)
         try:
             if body.total is not None and body.total != size:
@@ -227,6 +228,7 @@ class _Work:
                 if not self.board.become_whole(run):
                     return
                 kept = 0
+            run.line.latency = time.monotonic() - asked
             self._read(run, body, buffer, kept)
         finally:
             body.close()

@@ -46,6 +46,7 @@ class Line:
     connection: Connection
     meter: Meter = field(default_factory=Meter)
     asked_at: float | None = None  # monotonic; None: it has nothing to do
+    latency: float = 0.0  # seconds that its last request took until the first byte
     busy_with: str = ""  # the file that it has asked for
     heard: float = 0.0  # monotonic: when the last byte of a file came
     best: float = 0.0  # bytes per second

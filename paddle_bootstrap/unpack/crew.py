@@ -6,9 +6,9 @@ import os
 import threading
 from collections.abc import Callable
 
-from paddle_bootstrap.unpack.members import Member
-from paddle_bootstrap.unpack.unpacking import PATROL, Stopped, Unpacking
+from paddle_bootstrap.unpack.unpacking import Inflating, Stopped, Unpacking
 
+PATROL = 0.2  # seconds between looks at whether there is something to do
 THREADS = max(2, min(4, len(os.sched_getaffinity(0))))  # more only wait for the disk
 
 Ended = Callable[[], object]
@@ -56,8 +56,8 @@ class Crew:
     def _work(self) -> None:
         try:
             while (job := self._next()) is not None:
-                unpacking, ended, member = job
-                unpacking.work(member)
+                unpacking, ended, inflating = job
+                unpacking.work(inflating)
                 if self._is_last(unpacking):
                     ended()
         except Stopped:
@@ -69,15 +69,15 @@ class Crew:
                 self._closing = True
                 self.news.notify_all()
 
-    def _next(self) -> tuple[Unpacking, Ended, Member] | None:
+    def _next(self) -> tuple[Unpacking, Ended, Inflating] | None:
         with self.news:
             while True:
-                able = [(unpacking, ended, member) for unpacking, ended in self._jobs if (member := unpacking.peek())]
+                able = [(unpacking, ended, first) for unpacking, ended in self._jobs if (first := unpacking.peek())]
                 if able:
-                    best = max(able, key=lambda job: job[2].size)
+                    best = max(able, key=lambda job: job[2].member.size)
                     best[0].taken(best[2])
                     return best
-                if self._closing and not any(unpacking.waiting for unpacking, _ in self._jobs):
+                if self._closing and not self._jobs:
                     return None
                 self.news.wait(PATROL)
 

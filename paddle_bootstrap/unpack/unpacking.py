@@ -13,8 +13,8 @@ from isal import isal_zlib
 from paddle_bootstrap.unpack.members import Member, read, refused
 
 CHUNK = 1 << 16  # bytes read at once: what comes of them stays in the processor's cache (measured)
+STRIDE = 1 << 22  # bytes that make it worth to go on with a member that is not all there
 _LOCAL = struct.Struct("<4s5H3I2H")  # the local header of a member, up to its name
-PATROL = 0.2  # seconds between looks at whether the run has ended
 
 Available = Callable[[int], int]  # offset -> the end of the bytes that are there from it on
 
@@ -23,95 +23,125 @@ class Stopped(Exception):
     """The run has ended before the bytes came."""
 
 
+class Inflating:
+    """One member on its way: where its next byte is, and what has come of those before."""
+
+    def __init__(self, member: Member, size: int) -> None:
+        self.member = member
+        self.at = member.header
+        self.end = min(member.end, size)  # exact once its local header was read
+        self.out: int | None = None
+        self._inflater = isal_zlib.decompressobj(wbits=-15) if member.deflated else None
+        self._written = self._crc = 0
+
+    def is_worth_it(self, available: Available) -> bool:
+        """All of it is there, or much."""
+        return available(self.at) >= min(self.at + STRIDE, self.end)
+
+    def begin(self, path: Path, descriptor: int, out: int) -> None:
+        """Skip the local header, whose lengths may differ from the central directory's. Raises RefusedWheel."""
+        head = os.pread(descriptor, _LOCAL.size, self.at)
+        if len(head) < _LOCAL.size or not head.startswith(b"PK\x03\x04"):
+            raise refused(path, f"has no local header for {self.member.name!r}")
+        *_, name, extra = _LOCAL.unpack(head)
+        self.at += _LOCAL.size + int(name) + int(extra)
+        self.end = self.at + self.member.compressed
+        self.out = out
+
+    def go_on(self, descriptor: int, until: int) -> None:
+        """Inflate what is there, one chunk of it."""
+        assert self.out is not None
+        data = os.pread(descriptor, min(until, self.end, self.at + CHUNK) - self.at, self.at)
+        self.at += len(data)
+        if self._inflater:
+            data = self._inflater.decompress(data)
+        self._crc = isal_zlib.crc32(data, self._crc)
+        self._written += _write(self.out, data)
+
+    @property
+    def is_right(self) -> bool:
+        return self._written == self.member.size and self._crc == self.member.crc
+
+    def close(self) -> None:
+        if self.out is not None:
+            os.close(self.out)
+            self.out = None
+
+
 class Unpacking:
-    """One wheel. ``path`` may still be arriving: ``available`` says which bytes are there, ``news`` is told when more are."""
+    """One wheel. ``path`` may still be arriving: ``available`` says which bytes are there, ``news`` is told when more are.
+
+    A member is worked on by one thread at a time, which leaves it when its bytes run out: nobody waits for one member while
+    others could be unpacked.
+    """
 
     def __init__(self, path: Path, place: Path, available: Available, news: threading.Condition) -> None:
         self.path = path
         self.place = place
         self.members = read(path)
         self._file = path.open("rb")  # kept open: the file gets another name when it is whole
+        size = os.fstat(self._file.fileno()).st_size
         self.unfinished = len(self.members)
         self.stopped = False
-        self._waiting = sorted(self.members, key=lambda member: member.size)  # taken from its end
+        by_cost = sorted(self.members, key=lambda member: member.size)
+        self._waiting = [Inflating(member, size) for member in by_cost]  # taken from its end
         self._available = available
         self._news = news
         self._folders: set[Path] = set()
         place.mkdir(parents=True)
 
-    @property
-    def waiting(self) -> bool:
-        """Some members are nobody's yet."""
-        return bool(self._waiting)
+    def peek(self) -> Inflating | None:
+        """The costliest member that can be worked on; ``news`` is held."""
+        able = (waiting for waiting in reversed(self._waiting) if waiting.is_worth_it(self._available))
+        return next(able, None)
 
-    def peek(self) -> Member | None:
-        """The costliest member whose bytes have begun to come; ``news`` is held."""
-        come = (member for member in reversed(self._waiting) if self._available(member.header) > member.header)
-        return next(come, None)
+    def taken(self, inflating: Inflating) -> None:
+        """It is the caller's now; ``news`` is held."""
+        self._waiting.remove(inflating)
 
-    def taken(self, member: Member) -> None:
-        """``member`` is the caller's now; ``news`` is held."""
-        self._waiting.remove(member)
-
-    def work(self, member: Member) -> None:
-        """Unpack ``member``, waiting for its bytes. Raises RefusedWheel, Stopped, OSError."""
-        self._unpack(self._file.fileno(), member)
-        with self._news:
-            self.unfinished -= 1
-            self._news.notify_all()
+    def work(self, inflating: Inflating) -> None:
+        """Unpack as much of it as is there. Raises RefusedWheel, Stopped, OSError."""
+        done = False
+        try:
+            self._unpack(self._file.fileno(), inflating)
+            whole = inflating.at >= inflating.end
+            if whole and not inflating.is_right:
+                raise refused(self.path, f"holds {inflating.member.name!r} with other bytes than it states")
+            done = whole
+        finally:
+            if done:
+                inflating.close()
+            with self._news:
+                if done:
+                    self.unfinished -= 1
+                else:
+                    self._waiting.append(inflating)
+                    self._waiting.sort(key=lambda waiting: waiting.member.size)
+                self._news.notify_all()
 
     def close(self) -> None:
         """Nobody works on it any more."""
+        for waiting in self._waiting:
+            waiting.close()
         self._file.close()
 
-    def _unpack(self, descriptor: int, member: Member) -> None:
+    def _unpack(self, descriptor: int, inflating: Inflating) -> None:
+        if inflating.out is None:
+            inflating.begin(self.path, descriptor, self._create(inflating.member))
+        while inflating.at < inflating.end and (until := self._available(inflating.at)) > inflating.at:
+            if self.stopped:
+                raise Stopped
+            inflating.go_on(descriptor, until)
+
+    def _create(self, member: Member) -> int:
         target = self.place / member.name
         if target.parent not in self._folders:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._folders.add(target.parent)
         mode = 0o755 if member.executable else 0o644
         out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        try:
-            os.fchmod(out, mode)
-            self._inflate(descriptor, member, out)
-        finally:
-            os.close(out)
-
-    def _inflate(self, descriptor: int, member: Member, out: int) -> None:
-        at = self._data_start(descriptor, member)
-        end, written, crc = at + member.compressed, 0, 0
-        inflater = isal_zlib.decompressobj(wbits=-15) if member.deflated else None
-        while at < end:
-            ready = min(self._wait(at), at + CHUNK, end)
-            data = os.pread(descriptor, ready - at, at)
-            at += len(data)
-            data = inflater.decompress(data) if inflater else data
-            crc = isal_zlib.crc32(data, crc)
-            written += _write(out, data)
-        if written != member.size or crc != member.crc:
-            raise refused(self.path, f"holds {member.name!r} with other bytes than it states")
-
-    def _data_start(self, descriptor: int, member: Member) -> int:
-        """Behind the local header, whose lengths may differ from the central directory's."""
-        while self._wait(member.header) < member.header + _LOCAL.size:
-            self._pause()
-        head = os.pread(descriptor, _LOCAL.size, member.header)
-        sign, *_, name, extra = _LOCAL.unpack(head)
-        if sign != b"PK\x03\x04":
-            raise refused(self.path, f"has no local header for {member.name!r}")
-        return member.header + _LOCAL.size + int(name) + int(extra)
-
-    def _wait(self, offset: int) -> int:
-        """The end of what is there from ``offset`` on, once there is something."""
-        while (end := self._available(offset)) <= offset:
-            self._pause()
-        return end
-
-    def _pause(self) -> None:
-        with self._news:
-            if self.stopped:
-                raise Stopped
-            self._news.wait(PATROL)
+        os.fchmod(out, mode)
+        return out
 
 
 def _write(descriptor: int, data: bytes) -> int:
