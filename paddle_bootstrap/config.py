@@ -40,6 +40,7 @@ KEYS: Mapping[str, bool] = {
     "cuda-runtime": False,
     "keep": False,
     "keep-wheels": False,
+    "compile-bytecode": False,
     "level": False,
     "checks": True,
     "results": False,
@@ -47,7 +48,7 @@ KEYS: Mapping[str, bool] = {
     "log-file": False,
 }
 _COUNTS = {"connections"}
-_SWITCHES = {"allow-older", "require-shipped", "keep", "keep-wheels"}
+_SWITCHES = {"compile-bytecode", "allow-older", "require-shipped", "keep", "keep-wheels"}
 _PATHS = {"env", "store", "results", "checks", "log-file", "sign-key", "allowed-signers"}
 # table -> its keys, and whether each is a list of tables, which another function reads
 TABLES: Mapping[str, Mapping[str, bool]] = {

@@ -15,7 +15,7 @@ from paddle_bootstrap.stages.provision import fetch_wheels, install_target, tidy
 
 
 @click.command("install")
-@options(*INSTALLING, "in_place", "repair", "keep", "keep_wheels", *OFFLINE)
+@options(*INSTALLING, "in_place", "repair", "keep", "keep_wheels", "compile_bytecode", *OFFLINE)
 def command(*, verbose: bool, **params: Any) -> int:  # noqa: ARG001 every verb takes it
     """Make or update the target from a lock, in one step.
 

@@ -195,6 +195,13 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
         help="A bundle counts only when somebody named there signed it (ssh-keygen's file, or a minisign public key).",
     ),
     "sign_key": _option("--sign-key", type=_PATH, metavar="FILE", help="Sign with this SSH or minisign key."),
+    "compile_bytecode": _option(
+        "--compile-bytecode/--no-compile-bytecode",
+        envvar="PADDLE_BOOTSTRAP_COMPILE_BYTECODE",
+        default=True,
+        show_default=True,
+        help="Whether modules are compiled; else the first import of each does that.",
+    ),
     "level": _option(
         "--level",
         type=click.Choice(["quick", "standard", "deep"]),
@@ -326,6 +333,7 @@ def wish(params: Mapping[str, Any]) -> Wish:
         repair=bool(params.get("repair")),
         keep=bool(params.get("keep", True)),
         keep_wheels=bool(params.get("keep_wheels", True)),
+        compile_bytecode=bool(params.get("compile_bytecode", True)),
         terms=Terms(params.get("connections"), params.get("limit_rate"), tuple(params.get("trusted_host") or ())),
         environ=environ,
         root=_root(environ),

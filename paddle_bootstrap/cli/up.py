@@ -12,7 +12,7 @@ from paddle_bootstrap.stages.up import bring_up
 
 
 @click.command("up")
-@options(*INSTALLING, "in_place", "keep", "keep_wheels", *OFFLINE, *JUDGING)
+@options(*INSTALLING, "in_place", "keep", "keep_wheels", "compile_bytecode", *OFFLINE, *JUDGING)
 def command(*, verbose: bool, **params: Any) -> int:
     """Host to verdict: preflight, fetch, install, verify, report.
 

@@ -3,6 +3,7 @@
 ROOT/wheels/sha256/AA/SHA256/FILENAME    verified, complete
 ROOT/partial/SHA256.part, SHA256.map     what has arrived so far, and which bytes those are; the next run goes on there
 ROOT/unpacked/AA/SHA256/                 a wheel, unpacked: targets hold links to these files
+ROOT/unpacked/AA/SHA256.cpython-312/     its bytecode for one Python
 ROOT/unpacking/SHA256/                   one that is being unpacked, or was when its run was killed
 ROOT/lock                                held while a run writes
 """
@@ -92,8 +93,9 @@ class Store:
         """Give the unpacked wheel its name; an earlier one is removed."""
         path = self._unpacked(wheel)
         with self.explained():
-            if path.exists():
-                shutil.rmtree(path)
+            for old in (path, *path.parent.glob(f"{path.name}.*")):
+                if old.exists():
+                    shutil.rmtree(old)
             path.parent.mkdir(parents=True, exist_ok=True)
             place.replace(path)
         return path

@@ -1,24 +1,64 @@
-"""Compiles the modules of a clone to bytecode that names the target's paths, as tracebacks must."""
+"""Bytecode of wheels, compiled once for each Python beside the unpacked wheel: a target gets links to it.
+
+A traceback names the target's files all the same: an import corrects the path in what it loads.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from paddle_bootstrap.errors import InstallFailed
+from paddle_bootstrap.host.interpreter import Interpreter
 from paddle_bootstrap.install import child
+from paddle_bootstrap.install.wheels import Place, link_or_copy
 
 _PART = Path(__file__).with_name("compile_part.py")
 _MOST = 16  # processes; beyond it the disk decides
 
 
-def compile_tree(python: Path, folder: Path, final: Path, environ: Mapping[str, str]) -> None:
-    """Compile what has no current bytecode in ``folder``, which will stand at ``final``, with the target's ``python``."""
+def install(folders: Sequence[Path], place: Place, environ: Mapping[str, str]) -> None:
+    """Give ``place`` the bytecode of the unpacked wheels in ``folders``, compiling what is not compiled yet."""
+    missing = [folder for folder in folders if not _kept(folder, place.python).is_dir()]
+    made = {folder: _kept(folder, place.python, f".{os.getpid()}") for folder in missing}
+    writable = all(os.access(folder.parent, os.W_OK) for folder in missing)
+    if not writable:  # a store that is shared: what is compiled for this target goes no further
+        made = {folder: place.env / f".bytecode-{number}" for number, folder in enumerate(missing)}
+    try:
+        if missing:
+            _compile(place.env / "bin" / "python", made, environ)
+        for folder in folders:
+            _link(made.get(folder) or _kept(folder, place.python), place)
+        for folder in missing if writable else ():
+            _keep(made[folder], _kept(folder, place.python))
+    finally:
+        for folder in made.values():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kept(folder: Path, python: Interpreter, suffix: str = "") -> Path:
+    """Where the bytecode of an unpacked wheel stands, or would; it goes with the wheel."""
+    return folder.with_name(f"{folder.name}.cpython-{python.minor.replace('.', '')}{suffix}")
+
+
+def _keep(made: Path, kept: Path) -> None:
+    try:
+        made.rename(kept)
+    except OSError:  # another run was quicker
+        if not kept.is_dir():
+            raise
+
+
+def _compile(python: Path, made: Mapping[Path, Path], environ: Mapping[str, str]) -> None:
     shares = min(len(os.sched_getaffinity(0)), _MOST)
-    command = [str(python), "-I", "-W", "ignore", str(_PART), str(folder), str(final)]
+    pairs = [str(path) for pair in made.items() for path in pair]
+    for folder in made.values():
+        folder.mkdir()
     clean = child.environment(environ)
-    processes = [child.start([*command, str(share), str(shares)], clean) for share in range(shares)]
+    command = [str(python), "-I", "-W", "ignore", str(_PART)]
+    processes = [child.start([*command, str(share), str(shares), *pairs], clean) for share in range(shares)]
     try:
         told = [process.communicate()[1] for process in processes]
     finally:
@@ -27,4 +67,18 @@ def compile_tree(python: Path, folder: Path, final: Path, environ: Mapping[str, 
             process.wait()
     failed = [text for process, text in zip(processes, told, strict=True) if process.returncode != 0]
     if failed:
-        raise InstallFailed(f"{python} could not compile {folder}: {failed[0].strip()[-1000:]}")
+        raise InstallFailed(f"{python} could not compile the wheels: {failed[0].strip()[-1000:]}")
+
+
+def _link(compiled: Path, place: Place) -> None:
+    """Each file of ``compiled`` into the ``__pycache__`` of its module, where that was installed."""
+    for here, _, files in os.walk(compiled):
+        folder = place.site_packages / Path(here).relative_to(compiled)
+        if not files or not folder.is_dir():  # a wheel's .data folder
+            continue
+        cache = folder / "__pycache__"
+        cache.mkdir(exist_ok=True)
+        for name in files:
+            target = cache / name
+            target.unlink(missing_ok=True)
+            link_or_copy(Path(here, name), target, copies=place.copies)

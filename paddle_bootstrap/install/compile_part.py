@@ -1,32 +1,41 @@
-"""Run by the target's Python: compiles its share of the modules in a folder. Standard library only, Python 3.8 syntax.
+"""Run by the target's Python: compiles its share of the modules of unpacked wheels. Standard library only, Python 3.8 syntax.
 
-Arguments: the folder, the path that it will have, which share, of how many.
+Arguments: which share, of how many, then pairs: an unpacked wheel, and the folder that its bytecode goes to.
 """
 
-# ruff: noqa: UP035, UP006, PTH118
-import compileall
+# ruff: noqa: UP035, UP006, PTH103, PTH112, PTH118, PTH119
 import os
 import py_compile
 import sys
-from typing import Iterator, Tuple
+from typing import Iterator, List, Tuple
 
 
-def modules(folder: str) -> Iterator[Tuple[str, str]]:
-    for here, names, files in os.walk(folder):
-        names.sort()
-        for name in sorted(files):
-            if name.endswith(".py"):
-                yield here, name
+def modules(pairs: List[str]) -> Iterator[Tuple[str, str, str]]:
+    """Wheel, folder for its bytecode, path of a module below both."""
+    for wheel, into in zip(pairs[::2], pairs[1::2]):
+        for here, names, files in os.walk(wheel):
+            names.sort()
+            for name in sorted(files):
+                if name.endswith(".py"):
+                    yield wheel, into, os.path.relpath(os.path.join(here, name), wheel)
+
+
+def compile_one(wheel: str, into: str, module: str) -> None:
+    folder, name = os.path.split(module)
+    compiled = os.path.join(into, folder, "{}.{}.pyc".format(name[:-3], sys.implementation.cache_tag))
+    os.makedirs(os.path.dirname(compiled), exist_ok=True)
+    mode = py_compile.PycInvalidationMode.TIMESTAMP
+    try:
+        py_compile.compile(os.path.join(wheel, module), compiled, module, doraise=True, invalidation_mode=mode)
+    except (py_compile.PyCompileError, UnicodeError):
+        pass  # templates, other Pythons' syntax: none of our business
 
 
 def main() -> None:
-    folder, final, share, shares = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    for number, (here, name) in enumerate(modules(folder)):
+    share, shares = int(sys.argv[1]), int(sys.argv[2])
+    for number, one in enumerate(modules(sys.argv[3:])):
         if number % shares == share:
-            shown = os.path.normpath(os.path.join(final, os.path.relpath(here, folder)))
-            mode = py_compile.PycInvalidationMode.TIMESTAMP
-            # what cannot be compiled (templates, other Pythons' syntax) is none of our business; current files are left alone
-            compileall.compile_file(os.path.join(here, name), ddir=shown, quiet=2, invalidation_mode=mode)
+            compile_one(*one)
 
 
 main()

@@ -152,26 +152,29 @@ def _build(request: Request, place: Path, *, copies: bool) -> list[str]:
         actions.append(f"linked the CUDA libraries of NVIDIA's wheels into paddle/libs ({len(links)} links)")
     if place != path:
         cloning.settle(place, path, site_packages)
-    progress.step("compiling")
-    final = path / site_packages.relative_to(place)
-    bytecode.compile_tree(place / "bin" / "python", site_packages, final, request.environ)
     return actions
 
 
 def _install_wheels(request: Request, place: Place, again: Sequence[str]) -> None:
     """From unpacked wheels; one is unpacked again when somebody has edited a file that is linked to it."""
     selection, here = request.selection, distributions.present(place.site_packages)
+    folders = {}
     for wheel in selection.wheels:
         if wheel.name in again or wheel.name not in here or here[wheel.name].version != wheel.version:
-            wheels.install(wheel, request.unpack(wheel), place)
+            folders[wheel.name] = request.unpack(wheel)
+            wheels.install(wheel, folders[wheel.name], place)
     if spoilt := sorted({*_odd(request, place), *(_changed(request, place) if request.repair else ())}):
         progress.note(f"unpacking again, its files were edited: {', '.join(spoilt)}")
         for wheel in selection.wheels:
             if wheel.name in spoilt:
-                wheels.install(wheel, request.unpack(wheel, again=True), place)
+                folders[wheel.name] = request.unpack(wheel, again=True)
+                wheels.install(wheel, folders[wheel.name], place)
     if odd := _odd(request, place):
         told = [f"{name} {why}" for name, why in odd.items()]
         raise InstallFailed("what was installed is not what the lock says", tried=told)
+    if request.compile_bytecode:
+        progress.step("bytecode")
+        bytecode.install(list(folders.values()), place, request.environ)
 
 
 def _odd(request: Request, place: Place) -> dict[str, str]:

@@ -40,6 +40,7 @@ class Request:
     unpack: Unpack
     environ: Mapping[str, str]
     in_place: bool = False
+    compile_bytecode: bool = True
     repair: bool = False  # compare every file with its digest, not with its size alone
     origins: Mapping[str, Sequence[str]] = field(default_factory=dict)  # sha256 -> the mirrors that brought it
     keep: bool = True  # the state that the target is in now, beside the new one

@@ -169,7 +169,7 @@ class _Linked(WheelDestination):
         if scheme == "scripts":
             with stream.path.open("rb") as file, fix_shebang(file, str(self.place.env / "bin" / "python")) as fixed:
                 return self._write(scheme, name, fixed.read(), 0o755)
-        self._link(stream.path, self._target(scheme, name))
+        link_or_copy(stream.path, self._target(scheme, name), copies=self.place.copies)
         _, digest, size = stream.row
         if not digest or not size:
             return _entry(name, stream.path.read_bytes())
@@ -205,14 +205,16 @@ class _Linked(WheelDestination):
         target.chmod(mode)
         return _entry(name, data)
 
-    def _link(self, source: Path, target: Path) -> None:
-        if not self.place.copies:
-            try:
-                os.link(source, target)
-                return
-            except OSError:  # another file system, too many links, or a file of somebody else's
-                pass
-        shutil.copy2(source, target)
+
+def link_or_copy(source: Path, target: Path, *, copies: bool) -> None:
+    """A copy, its time included, where a link is not wanted or not possible."""
+    if not copies:
+        try:
+            os.link(source, target)
+            return
+        except OSError:  # another file system, too many links, or a file of somebody else's
+            pass
+    shutil.copy2(source, target)
 
 
 def _entry(name: str, data: bytes) -> RecordEntry:

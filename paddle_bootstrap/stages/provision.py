@@ -78,6 +78,7 @@ def install_target(wish: Wish, plan: Plan, fetched: Fetched) -> Installed:
         keep=wish.keep,
         repair=wish.repair,
         origins=_origins(plan, fetched),
+        compile_bytecode=wish.compile_bytecode,
     )
     if space.apart(store.root, plan.target):
         progress.note(f"{store.root} and {plan.target} are on different file systems: files are copied, not linked")

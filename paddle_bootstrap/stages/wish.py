@@ -39,6 +39,7 @@ class Wish:
     repair: bool = False  # compare every file of the target with its digest
     keep: bool = True  # the target's last state, beside it
     keep_wheels: bool = True  # in the store, after an installation
+    compile_bytecode: bool = True
     terms: Terms = field(default_factory=Terms)
     offline: bool = False  # nothing is asked of any network
     bundle: Opened | None = None  # where an offline run takes the wheels that the store lacks

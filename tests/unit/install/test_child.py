@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from paddle_bootstrap.errors import InstallFailed
-from paddle_bootstrap.install import bytecode, child, uv
+from paddle_bootstrap.install import child, uv
 
 PARENT = """
 import os, sys
@@ -45,31 +45,3 @@ def test_settings_are_kept_out() -> None:
 def test_uv_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(InstallFailed, match=r"uv venv failed: .*nowhere"):
         uv.make_environment(tmp_path / "env", str(tmp_path / "nowhere"), {"PATH": "/bin"})
-
-
-def test_bytecode_names_the_final_path(tmp_path: Path) -> None:
-    """What cannot be compiled is left alone, and so is what is current."""
-    (tmp_path / "deep/er").mkdir(parents=True)
-    (tmp_path / "top.py").write_text("def where(): return where.__code__.co_filename\n")
-    (tmp_path / "deep/er/inner.py").write_text("def where(): return where.__code__.co_filename\n")
-    (tmp_path / "broken.py").write_text("print 'two'\n")
-    python = Path(sys.executable)
-    bytecode.compile_tree(python, tmp_path, Path("/final/place"), {})
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import top; from deep.er import inner; print(top.where(), inner.where())"
-    told = subprocess.run([python, "-B", "-c", code, tmp_path], capture_output=True, text=True, check=True).stdout
-    # an import corrects the name of what it loads; the file itself tells what tracebacks of other loaders show
-    assert told.split() == [f"{tmp_path}/top.py", f"{tmp_path}/deep/er/inner.py"]
-    compiled = {path.name.split(".")[0]: path for path in tmp_path.rglob("*.pyc")}
-    assert sorted(compiled) == ["inner", "top"]
-    assert b"/final/place/deep/er/inner.py" in compiled["inner"].read_bytes()
-    assert b"/final/place/top.py" in compiled["top"].read_bytes()
-    inode = compiled["top"].stat().st_ino
-    bytecode.compile_tree(python, tmp_path, Path("/elsewhere"), {})
-    assert compiled["top"].stat().st_ino == inode
-
-
-def test_a_python_that_cannot_compile(tmp_path: Path) -> None:
-    (tmp_path / "python").write_text("#!/bin/sh\necho 'no luck' >&2; exit 3\n")
-    (tmp_path / "python").chmod(0o755)
-    with pytest.raises(InstallFailed, match=r"could not compile .*: no luck"):
-        bytecode.compile_tree(tmp_path / "python", tmp_path, tmp_path, {})
