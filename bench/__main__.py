@@ -18,7 +18,7 @@ from typing import Any
 
 from bench import network
 from bench.rows import Run, measure
-from bench.scenarios import NETNS, SCENARIOS, TOOLS, Scenario
+from bench.scenarios import NETNS, SCENARIOS, WITH_BYTECODE, Scenario
 from bench.table import heading, judge, lines, rows
 from bench.wheels import real_wheel
 from paddle_bootstrap.host import pythons
@@ -89,7 +89,7 @@ def _arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", type=_scenarios, default=SCENARIOS, metavar="NAME[,..]", help="these scenarios")
-    parser.add_argument("--tools", type=_tools, default=TOOLS, metavar="NAME[,..]", help=f"of: {', '.join(TOOLS)}")
+    parser.add_argument("--tools", type=_tools, default=WITH_BYTECODE, metavar="NAME[,..]", help=f"of: {', '.join(WITH_BYTECODE)}")
     parser.add_argument("--reps", type=int, default=3, help="rounds of each scenario (default: 3)")
     parser.add_argument("--wheel", help="this package of the shipped GPU lock in every scenario: numpy is small")
     parser.add_argument("--python", default="3.12", help="of the target (default: 3.12)")
@@ -113,7 +113,7 @@ def _scenarios(text: str) -> tuple[Scenario, ...]:
 
 
 def _tools(text: str) -> tuple[str, ...]:
-    return tuple(_known(text, TOOLS))
+    return tuple(_known(text, WITH_BYTECODE))
 
 
 def _known(text: str, known: Sequence[str] | dict[str, Scenario]) -> list[str]:

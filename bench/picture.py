@@ -8,10 +8,10 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from bench.scenarios import OURS, PIP, SCENARIOS, TUNED, UV
+from bench.scenarios import OURS, PIP, PLAIN, SCENARIOS, TUNED, UV
 
 SHOWN = ("nolimit", "ten", "ten-public", "totals")
-COLOURS = {OURS: "#1a7f37", TUNED: "#8c959f", UV: "#656d76", PIP: "#bcc3ca"}
+COLOURS = {OURS: "#1a7f37", PLAIN: "#4ac26b", TUNED: "#8c959f", UV: "#656d76", PIP: "#bcc3ca"}
 
 
 def draw(results: Path, picture: Path) -> None:

@@ -42,7 +42,7 @@ def measure(
     scenario: Scenario, tools: Sequence[str], reps: int, wheel: RealWheel, python: str, folder: Path
 ) -> Iterator[Run]:
     """Every run of ``scenario``, as it ends."""
-    taken = [tool for tool in tools if tool in scenario.tools]
+    taken = [tool for tool in tools if tool in scenario.compared]
     with _running(scenario, wheel, folder / "servers") as mirrors:
         certificate = folder / "servers" / "tls" / "ca.pem" if scenario.mirrors[0].tls else None
         job = Job(wheel, mirrors, python, folder / "run", scenario.connections, certificate)

@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 MB = 1_000_000  # bytes
-OURS, FETCH, PIP, UV, ARIA2, TUNED = (
+OURS, PLAIN, FETCH, PIP, UV, UV_COMPILED, ARIA2, TUNED = (
     "paddle-bootstrap",
+    "paddle-bootstrap, plain",
     "paddle-bootstrap fetch",
     "pip",
     "uv",
+    "uv, compiled",
     "aria2c",
     "aria2c tuned + uv",
 )
 TOOLS = (OURS, FETCH, PIP, UV, ARIA2, TUNED)
+WITH_BYTECODE = (OURS, PLAIN, FETCH, PIP, UV, UV_COMPILED, ARIA2, TUNED)  # of a wheel that has much to compile
+LIKE = {UV: PLAIN, TUNED: PLAIN, ARIA2: FETCH}  # what of ours is compared with a tool; OURS with the others
 PADDLE, CUBLAS = "paddlepaddle-gpu", "nvidia-cublas-cu11"
 
 
@@ -88,6 +92,11 @@ class Scenario:
     tools: tuple[str, ...] = TOOLS
     network: Network | None = None  # None: the host's loopback
 
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Who takes part."""
+        return WITH_BYTECODE if self.wheel == PADDLE and self.tools is TOOLS else self.tools
+
 
 def _per_connection(*rates: int) -> tuple[Mirror, ...]:
     return tuple(Mirror(rate=rate * MB) for rate in rates)
@@ -118,7 +127,7 @@ def _same(name: str, title: str, connections: int) -> Scenario:
     return Scenario(name, title, (WHOLE,), connections=connections, tools=(OURS,))
 
 
-OPEN = Target(faster={UV: 1.15, PIP: 3.0}, cpu_of_aria2=2.0)
+OPEN = Target(faster={UV: 1.15, UV_COMPILED: 1.15, PIP: 3.0}, cpu_of_aria2=2.0)
 MANY = Target(transfer=0.9, of_ideal=1.15)
 
 SCENARIOS = (

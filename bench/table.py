@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.rows import Run
-from bench.scenarios import ARIA2, FETCH, OURS, Scenario
+from bench.scenarios import ARIA2, FETCH, LIKE, OURS, Scenario
 
 HEADINGS = ("scenario", "tool", "wall s", "x ours", "served %", "CPU s", "RSS MB", "outcome")
 WIDTHS = (16, 24, 8, 7, 9, 7, 7, 0)
@@ -78,10 +78,16 @@ def lines(table: Rows) -> Iterator[str]:
 
 def cells(row: Row, table: Rows) -> tuple[str, ...]:
     """One row under HEADINGS; "x ours" only where both did what was asked."""
-    ours = table.get((row.scenario, FETCH if row.outcome == "fetched" else OURS))
+    ours = _ours(row.scenario, row.tool, table)
     ratio = f"{row.wall / ours.wall:.2f}" if ours and ours.good and row.good else "-"
     numbers = (f"{row.wall:.2f}", ratio, f"{100 * row.served:.1f}", f"{row.cpu:.1f}", f"{row.rss / 1e6:.0f}")
     return (row.scenario, row.tool, *numbers, row.outcome)
+
+
+def _ours(scenario: str, tool: str, table: Rows) -> Row | None:
+    """What of ours did the same work as ``tool``: bytecode or none, or the transfer alone."""
+    own = tool if tool.startswith(OURS) else LIKE.get(tool, OURS)
+    return table.get((scenario, own)) or table.get((scenario, OURS))
 
 
 def _line(words: Sequence[str]) -> str:
@@ -117,11 +123,11 @@ def _of_install(scenario: Scenario, ours: Row, table: Rows, sizes: Mapping[str, 
     wanted = f"exit {target.exit_code}" if target.exit_code else "installed"
     yield Judged(name, wanted, ours.outcome, ours.outcome == wanted)
     for tool, least in target.faster.items():
-        if (row := table.get((name, tool))) and row.good:
-            ratio = row.wall / ours.wall
-            yield Judged(
-                name, f"{tool} takes {least:g} x our time or more", f"{ratio:.2f}", ours.good and ratio >= least
-            )
+        like = _ours(name, tool, table)
+        if like and (row := table.get((name, tool))) and row.good:
+            ratio = row.wall / like.wall
+            promise = f"{tool} takes {least:g} x our time or more"
+            yield Judged(name, promise, f"{ratio:.2f}", like.good and ratio >= least)
     if target.extra is not None:
         extra = max(0.0, ours.worst_served - 1)
         yield Judged(name, f"at most {target.extra:.0%} extra bytes", f"{extra:.1%}", extra <= target.extra)

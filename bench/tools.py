@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.scenarios import ARIA2, FETCH, OURS, PIP, TUNED, UV
+from bench.scenarios import ARIA2, FETCH, OURS, PIP, PLAIN, TUNED, UV, UV_COMPILED
 from bench.servers import Running
 from bench.wheels import RealWheel
 
@@ -55,18 +55,19 @@ def commands(tool: str, job: Job) -> list[list[str]]:
     uv = [UV_PROGRAM, "pip", "install", "--python", python]
     if tool == OURS:
         return [[*_ours("install", job), "--env", str(job.venv)]]
+    if tool == PLAIN:
+        return [[*_ours("install", job), "--env", str(job.venv), "--no-compile-bytecode"]]
     if tool == FETCH:
         return [_ours("fetch", job)]
     if tool == PIP:
         extra = [word for index in others for word in ("--extra-index-url", index)]
         pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-input", *exact, "--index-url", first]
         return [make, [*pip, *extra]]
-    if tool == UV:
+    if tool in (UV, UV_COMPILED):
         *before, last = [first, *others]  # the default index is asked last
-        return [
-            make,
-            [*uv, *exact, *[word for index in before for word in ("--index", index)], "--default-index", last],
-        ]
+        more = ["--compile-bytecode"] if tool == UV_COMPILED else []
+        indexes = [*[word for index in before for word in ("--index", index)], "--default-index", last]
+        return [make, [*uv, *exact, *indexes, *more]]
     if tool == ARIA2:
         return [_aria2(job, 16)]
     if tool == TUNED:

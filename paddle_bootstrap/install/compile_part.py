@@ -3,7 +3,7 @@
 Arguments: which share, of how many, then pairs: an unpacked wheel, and the folder that its bytecode goes to.
 """
 
-# ruff: noqa: UP035, UP006, PTH103, PTH112, PTH118, PTH119
+# ruff: noqa: UP035, UP006, PTH103, PTH118, PTH120, B905, SIM105
 import os
 import py_compile
 import sys
@@ -22,7 +22,7 @@ def modules(pairs: List[str]) -> Iterator[Tuple[str, str, str]]:
 
 def compile_one(wheel: str, into: str, module: str) -> None:
     folder, name = os.path.split(module)
-    compiled = os.path.join(into, folder, "{}.{}.pyc".format(name[:-3], sys.implementation.cache_tag))
+    compiled = os.path.join(into, folder, f"{name[:-3]}.{sys.implementation.cache_tag}.pyc")
     os.makedirs(os.path.dirname(compiled), exist_ok=True)
     mode = py_compile.PycInvalidationMode.TIMESTAMP
     try:
