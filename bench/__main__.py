@@ -89,7 +89,8 @@ def _arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", type=_scenarios, default=SCENARIOS, metavar="NAME[,..]", help="these scenarios")
-    parser.add_argument("--tools", type=_tools, default=WITH_BYTECODE, metavar="NAME[,..]", help=f"of: {', '.join(WITH_BYTECODE)}")
+    names = ", ".join(WITH_BYTECODE)
+    parser.add_argument("--tools", type=_tools, default=WITH_BYTECODE, metavar="NAME[,..]", help=f"of: {names}")
     parser.add_argument("--reps", type=int, default=3, help="rounds of each scenario (default: 3)")
     parser.add_argument("--wheel", help="this package of the shipped GPU lock in every scenario: numpy is small")
     parser.add_argument("--python", default="3.12", help="of the target (default: 3.12)")

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 MB = 1_000_000  # bytes
 OURS, PLAIN, FETCH, PIP, UV, UV_COMPILED, ARIA2, TUNED = (
     "paddle-bootstrap",
-    "paddle-bootstrap, plain",
+    "paddle-bootstrap plain",
     "paddle-bootstrap fetch",
     "pip",
     "uv",
-    "uv, compiled",
+    "uv compiled",
     "aria2c",
     "aria2c tuned + uv",
 )
