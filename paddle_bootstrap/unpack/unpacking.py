@@ -7,6 +7,7 @@ import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from isal import isal_zlib
 
@@ -31,7 +32,7 @@ class Inflating:
         self.at = member.header
         self.end = min(member.end, size)  # exact once its local header was read
         self.out: int | None = None
-        self._inflater = isal_zlib.decompressobj(wbits=-15) if member.deflated else None
+        self._inflater: Any = None
         self._written = self._crc = 0
 
     def is_worth_it(self, available: Available) -> bool:
@@ -47,6 +48,8 @@ class Inflating:
         self.at += _LOCAL.size + int(name) + int(extra)
         self.end = self.at + self.member.compressed
         self.out = out
+        if self.member.deflated:
+            self._inflater = isal_zlib.decompressobj(wbits=-15)  # not before: it takes 80 kB
 
     def go_on(self, descriptor: int, until: int) -> None:
         """Inflate what is there, one chunk of it."""
@@ -65,7 +68,7 @@ class Inflating:
     def close(self) -> None:
         if self.out is not None:
             os.close(self.out)
-            self.out = None
+            self.out = self._inflater = None
 
 
 class Unpacking:
