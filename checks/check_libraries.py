@@ -77,8 +77,10 @@ def check_cudnn(lock, run):
     Fix: install again: paddle-bootstrap install --env DIR
     """
     build, found = lock.build, run("paddle_build.cudnn")
-    built = number_of(build.cudnn_built)
-    fits, wanted = built <= (found or 0) < next_major(built), f"{built} or newer of that major"
+    fits, wanted = bool(found), "any"
+    if build.cudnn_built:
+        built = number_of(build.cudnn_built)
+        fits, wanted = built <= (found or 0) < next_major(built), f"{built} or newer of that major"
     if runtime_of(lock) != "system" and build.cudnn_runtime:
         wanted = number_of(build.cudnn_runtime)
         fits = found == wanted

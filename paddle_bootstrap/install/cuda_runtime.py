@@ -47,6 +47,13 @@ def resolve(
         return CudaChoice("none", "this build needs no CUDA libraries")
     if mode == "wheels":
         return CudaChoice("wheels", "as asked")
+    if not build.libraries.needs:
+        if mode == "system":
+            raise InstallFailed(
+                f"{build.package} {build.version} loads NVIDIA's wheels, which its METADATA pins, and not the system's CUDA",
+                hint="use NVIDIA's wheels: --cuda-runtime wheels",
+            )
+        return CudaChoice("wheels", "its METADATA pins NVIDIA's wheels")
     served, missing = _on_system(build.libraries, root, environ)
     if not missing:
         return CudaChoice("system", "every library is there in the right major", served)

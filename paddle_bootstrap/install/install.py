@@ -261,6 +261,7 @@ def _receipt(request: Request, place: Path, found: tuple[str, ...]) -> Receipt:
         libraries=dict(request.cuda.libraries),
         origins=_origins(request),
         found=found,
+        first_use=tuple(map(str, selection.lock.first_use)),
         made=request.state.receipt.made if request.state.receipt else not request.state.exists,
     )
 

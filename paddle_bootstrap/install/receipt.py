@@ -18,7 +18,7 @@ from paddle_bootstrap.errors import InstallFailed
 FOLDER = ".paddle-bootstrap"
 FILES = "files.sha256"
 SCHEMA_VERSION = 1
-_LISTS = ("groups", "wheels", "links", "found")
+_LISTS = ("groups", "wheels", "links", "found", "first_use")
 _KINDS: Mapping[str, tuple[type, ...]] = {  # of what is no text
     **dict.fromkeys(_LISTS, (list,)),
     "build": (dict, type(None)),
@@ -59,6 +59,7 @@ class Receipt:
     files: str | None = None  # sha256 of the list of files; None: written before there were such lists
     found: tuple[str, ...] = ()  # names of the lock that stood in the target before us: no later lock takes them out
     made: bool = False  # the environment was made by this tool: uninstalling removes it whole
+    first_use: tuple[str, ...] = ()  # digests that only their file's own host vouches for, in words
     schema_version: int = SCHEMA_VERSION
 
 

@@ -17,6 +17,7 @@ def rows(results: Results) -> Iterator[tuple[str, str]]:
     said = (
         ("host", _host(results.host)),
         ("lock", _lock(results)),
+        ("digests", _first_use(results.lock or {})),
         ("target", _target(results.target or {})),
         ("fetched", _fetched(results)),
     )
@@ -52,6 +53,12 @@ def _lock(results: Results) -> str:
         return str(results.lock["name"])
     cuda = f", CUDA {build['cuda']}" if build.get("cuda") else ""
     return f"{results.lock['name']}: {build.get('package')} {build.get('version')}{cuda}"
+
+
+def _first_use(lock: Mapping[str, Any]) -> str:
+    """What nobody but the file's own host vouches for."""
+    found = lock.get("first_use")
+    return "; ".join(map(_text, found)) if isinstance(found, list) else ""
 
 
 def _target(target: Mapping[str, Any]) -> str:

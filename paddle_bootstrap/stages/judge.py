@@ -41,7 +41,7 @@ def preflight(wish: Wish, choice: Choice, facts: Facts) -> Results:
     """May this host run the build at all? The checks that need no target. Its lock may still be to be composed."""
     build, lock = choice.build, choice.lock
     subject = Subject(None, None, build.device if build else wish.device or "gpu", build)
-    told = {"name": choice.name, "sha256": lock.sha256 if lock else None, "build": to_json(build)}
+    told = _told(lock) if lock else {"name": choice.name, "sha256": None, "build": to_json(build)}
     judged = _Judged(subject, told, stage="preflight")
     return _run(wish, Judging(), judged, facts)
 
@@ -79,6 +79,7 @@ def _judged(wish: Wish, env: Path) -> _Judged:
         )
     wheels = tuple(Wheel(**wheel) for wheel in found.wheels)
     lock = {"name": found.lock_name, "sha256": found.lock_sha256, "build": to_json(build)}
+    lock |= {"first_use": list(found.first_use)}
     return _Judged(Subject(env, python, device, build, wheels, asdict(found)), lock, target)
 
 
@@ -91,7 +92,12 @@ def _by_lock(wish: Wish, env: Path, found: Receipt | None, target: Mapping[str, 
     python = env / "bin" / "python"
     wheels = pylock.select(lock, probe(python)).wheels
     subject = Subject(env, python, _device(wish, lock), lock.build, wheels, asdict(found) if found else None)
-    return _Judged(subject, {"name": lock.name, "sha256": lock.sha256, "build": to_json(lock.build)}, target)
+    return _Judged(subject, _told(lock), target)
+
+
+def _told(lock: Lock) -> dict[str, Any]:
+    first_use = [str(row) for row in lock.first_use]
+    return {"name": lock.name, "sha256": lock.sha256, "build": to_json(lock.build), "first_use": first_use}
 
 
 def _device(wish: Wish, lock: Lock) -> Device:

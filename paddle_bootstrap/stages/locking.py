@@ -12,15 +12,14 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, replace
-from datetime import datetime, timezone
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from packaging.utils import canonicalize_name
 
 from paddle_bootstrap import progress, toml
-from paddle_bootstrap.errors import FirstUse, NoBuildFits, NoMirrorServes, UsageError, WrongBytes
+from paddle_bootstrap.errors import NoBuildFits, NoMirrorServes, UsageError, WrongBytes
 from paddle_bootstrap.fetch.failure import MirrorFailure
 from paddle_bootstrap.fetch.fetch import fetch
 from paddle_bootstrap.fetch.patience import Patience
@@ -30,16 +29,16 @@ from paddle_bootstrap.lock import compose, pieces, pylock
 from paddle_bootstrap.lock.choose import build_of
 from paddle_bootstrap.lock.compose import Given
 from paddle_bootstrap.lock.index import JSON_PAGE, Index
-from paddle_bootstrap.lock.model import Learned, Lock, Wheel
-from paddle_bootstrap.lock.recorded import Recorded, recorded
+from paddle_bootstrap.lock.model import Lock, Wheel
+from paddle_bootstrap.lock.recorded import TABLE as RECORDS
 from paddle_bootstrap.lock.rendering import Pin
 from paddle_bootstrap.lock.resolving import tags_of
 from paddle_bootstrap.mirrors.configured import origins
 from paddle_bootstrap.releases.model import Release
 from paddle_bootstrap.stages.choosing import PROJECT_LOCK, python_of, release_for
-from paddle_bootstrap.stages.first_use import in_store, learn
 from paddle_bootstrap.stages.mirrors import mirrors_of
 from paddle_bootstrap.stages.paddle_hosts import Cell, Offer, PaddleHosts
+from paddle_bootstrap.stages.vouching import Vouching, learned_before
 from paddle_bootstrap.stages.wish import Wish
 
 COMPOSING = toml.read(Path(pylock.__file__).with_name("composing.toml"))
@@ -88,24 +87,33 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def compose_lock(wish: Wish, release: Release, pythons: Sequence[str], path: Path) -> Lock:
+def compose_lock(wish: Wish, release: Release, pythons: Sequence[str], path: Path, records: Path = RECORDS) -> Lock:
     """Write the lock of ``release`` for ``pythons`` to ``path``; every wheel in it is then in the store.
 
-    Raises NoBuildFits when what was asked for does not go together, NoMirrorServes, WrongBytes.
+    ``records``: digests that others have recorded. Raises NoBuildFits when what was asked for does not go together,
+    FirstUse, NoMirrorServes, WrongBytes.
     """
     _require_composable(wish, release, pythons)
     progress.step(f"composing a lock for {release.package} {release.id}, Python {', '.join(pythons)}")
-    source = _source(wish, release, pythons)
+    source, rows = _source(wish, release, pythons), []
     with _index(wish) as index, closing(_hosts(wish, release)) as hosts, tempfile.TemporaryDirectory() as folder:
         offers = _offers(release, pythons, source["glibc"], hosts) if release.served == "paddle" else {}
         given = {python: _given(release, offer, Path(folder)) for python, offer in offers.items()}
         pins = compose.pins_of(source, index, given or None)
-        store, learned = Store(wish.store), _known(path, release)
-        rows = [_learned(wish, release, offer, pins, hosts, learned) for offer in offers.values()]
-    known = {wheel.filename: wheel for pin in pins for wheel in pin.wheels.values()}
-    files = _fetched(wish, release, known, store)
-    source |= {"learned": [row for row in rows if row], "build": _build(release, pins)}
-    compose.written(source, pins, files, path)
+        vouching = Vouching(
+            release.index_folder,
+            hosts,
+            Store(wish.store),
+            learned_before(path, release),
+            first_use=not wish.require_shipped,
+            records=records,
+        )
+        for python, offer in offers.items():
+            wheel, how = vouching.of(offer, given[python].wheel)
+            _put(pins, wheel)
+            rows += [how] if how else []
+    files = _fetched(wish, release, pins, vouching)
+    compose.written(source | {"learned": rows, "build": _build(release, pins)}, pins, files, path)
     return pylock.read(path)
 
 
@@ -202,91 +210,28 @@ def _record(name: str, text: str) -> str:
     return f"{name},sha256={digest},{len(text.encode())}\n"
 
 
-def _known(path: Path, release: Release) -> Mapping[str, tuple[Wheel, Learned]]:
-    """What the lock that stands at ``path`` has learned of this build's files."""
-    if not path.is_file():
-        return {}
-    lock = pylock.read(path)
-    if lock.build is None or lock.build.index_folder != release.index_folder:
-        return {}
-    wheels = {wheel.filename: wheel for package in pylock.packages(lock) for wheel in package.wheels}
-    return {row.file: (wheels[row.file], row) for row in lock.learned}
-
-
-def _learned(
-    wish: Wish,
-    release: Release,
-    offer: Offer,
-    pins: Sequence[Pin],
-    hosts: PaddleHosts,
-    known: Mapping[str, tuple[Wheel, Learned]],
-) -> Learned | None:
-    """Fill in the digest of Paddle's own wheel, and say how it is known; None: the index publishes it."""
-    if offer.published:
-        return None
-    today = datetime.now(timezone.utc).date().isoformat()
-    record, earlier = recorded(release.index_folder, offer.filename), known.get(offer.filename)
-    if record:
-        _require_recorded_size(record, offer)
-        _set(pins, offer.filename, sha256=record.sha256)
-        again = earlier and earlier[1].how == "recorded" and earlier[0].sha256 == record.sha256
-        return earlier[1] if earlier and again else _recorded(record, offer, today)
-    if wish.require_shipped:
-        raise FirstUse(
-            f"--require-shipped: nobody publishes or has recorded the digest of {offer.filename}", hint=_ALL
-        )
-    if earlier and in_store(offer, earlier[0], Store(wish.store)):
-        _set(pins, offer.filename, sha256=earlier[0].sha256)
-        return earlier[1]
-    progress.warn(
-        f"{offer.filename}: nobody publishes its digest; it is learned now, from Paddle's own host: first use"
-    )
-    unknown = next(wheel for pin in pins for wheel in pin.wheels.values() if wheel.filename == offer.filename)
-    wheel, host = learn(offer, unknown, hosts, Store(wish.store))
-    if earlier and earlier[0].sha256 != wheel.sha256:
-        raise WrongBytes(
-            f"{host} has another {offer.filename} than on {earlier[1].on}",
-            tried=[f"then: sha256 {earlier[0].sha256}", f"now: sha256 {wheel.sha256}"],
-            hint=f"a published file does not change: ask Paddle; to take the new one, move {wish.cwd / PROJECT_LOCK} away",
-        )
-    _set(pins, offer.filename, sha256=wheel.sha256)
-    return Learned(offer.filename, "first use", host, today, offer.transport)
-
-
-def _recorded(record: Recorded, offer: Offer, today: str) -> Learned:
-    return Learned(offer.filename, "recorded", record.source, today, offer.transport)
-
-
-def _require_recorded_size(record: Recorded, offer: Offer) -> None:
-    if record.size not in (None, offer.size):
-        raise WrongBytes(
-            f"{offer.filename} is not the file that was recorded",
-            tried=[f"recorded by {record.source}: {record.size} bytes", f"{offer.copies[0].host}: {offer.size} bytes"],
-            hint="somebody serves another file under that name: do not use it, and tell Paddle",
-        )
-
-
-def _set(pins: Sequence[Pin], filename: str, *, sha256: str) -> None:
+def _put(pins: Sequence[Pin], wheel: Wheel) -> None:
     for pin in pins:
-        for python, wheel in pin.wheels.items():
-            if wheel.filename == filename:
-                pin.wheels[python] = replace(wheel, sha256=sha256)
+        for python, each in pin.wheels.items():
+            if each.filename == wheel.filename:
+                pin.wheels[python] = wheel
 
 
-def _fetched(wish: Wish, release: Release, wheels: Mapping[str, Wheel], store: Store) -> Mapping[str, Path]:
+def _fetched(wish: Wish, release: Release, pins: Sequence[Pin], vouching: Vouching) -> Mapping[str, Path]:
     """Every wheel in the store: its digest is known now, so any mirror may bring it. A record decides like a lock."""
+    wheels = {wheel.filename: wheel for pin in pins for wheel in pin.wheels.values()}
     progress.step(f"fetching {len(wheels)} wheels")
     try:
         return fetch(
             list(wheels.values()),
             build=release.index_folder,
             mirrors=mirrors_of(wish),
-            store=store,
+            store=vouching.store,
             terms=wish.terms,
             environ=wish.environ,
         ).files
     except WrongBytes as error:
-        records = [row for name in wheels if (row := recorded(release.index_folder, name))]
+        records = [row for name in wheels if (row := vouching.record(name))]
         told = [f"recorded by {row.source}: {row.file} has sha256 {row.sha256}" for row in records]
         raise WrongBytes(str(error), tried=[*error.tried, *told], hint=error.hint) from error
 

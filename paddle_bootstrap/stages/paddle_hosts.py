@@ -195,7 +195,7 @@ class PaddleHosts:
         """Raises MirrorFailure for a place that is on no origin: a page, or a redirect, cannot vouch for another host."""
         parts = urlsplit(url)
         if parts.scheme != "https" or parts.netloc not in self._by_host:
-            host = parts.hostname or url
+            host = parts.netloc.rpartition("@")[2]
             raise MirrorFailure(
                 "refused", f"it leads to {parts.scheme}://{host}, which is none of Paddle's known hosts"
             )

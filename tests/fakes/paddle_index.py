@@ -31,10 +31,12 @@ class Host:
     name: str
     folders: Folders
     pages_lead_to: Host | None = None  # the index: where its links lead
+    leads: str = ""  # the index: another place than that host
     empty: set[str] = field(default_factory=set)  # file names answered with 200 and nothing
     redirects: dict[str, str] = field(default_factory=dict)  # file name -> where to
     cut: dict[str, int] = field(default_factory=dict)  # file name -> bytes of its first long answer
-    down: bool = False  # it answers 503
+    down: bool = False  # it answers 404, to everything
+    down_after_cut: bool = False
     asked: list[tuple[str, str]] = field(default_factory=list)  # path, Range
 
     @contextlib.contextmanager
@@ -118,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         host = self.server.host
         host.asked.append((self.path, self.headers.get("Range", "")))
         if host.down:
-            return self._send(503, b"")
+            return self._send(404, b"")
         page = re.fullmatch(r"/packages/stable/([^/]+)/([^/]+)/", self.path)
         file = re.fullmatch(r"/stable/([^/]+)/([^/]+)/([^/]+)", self.path)
         if page and host.pages_lead_to:
@@ -133,7 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
         assert leads is not None
         names = host.folders.get(folder, {}) if project in ("paddlepaddle-gpu", "paddlepaddle") else {}
         links = "".join(
-            f'<a href="{leads.root}/stable/{folder}/{project}/{name}">{name}</a><br/>\n' for name in sorted(names)
+            f'<a href="{host.leads or leads.root}/stable/{folder}/{project}/{name}">{name}</a><br/>\n'
+            for name in sorted(names)
         )
         body = f"<!DOCTYPE html>\n<html><body>\n{links}</body></html>"
         self._send(200, body.encode(), {"Content-Type": "text/html"})
@@ -170,5 +173,6 @@ class _Handler(BaseHTTPRequestHandler):
         if cut is not None and len(body) > cut:
             body, self.close_connection = body[:cut], True
             self.server.host.cut.clear()
+            self.server.host.down = self.server.host.down_after_cut
         if self.command == "GET":
             self.wfile.write(body)

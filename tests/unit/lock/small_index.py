@@ -79,6 +79,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = False  # closing waits for those who still answer
     index: SmallIndex
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up on what it did not ask for is part of the tests."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     timeout = 10.0  # seconds that a connection may say nothing
