@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from paddle_bootstrap.fetch.store import Store
+from paddle_bootstrap.fetch.store import Store, bytecode_of
 from paddle_bootstrap.filelock import held
 
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -63,7 +62,8 @@ def read(store: Store) -> Inventory:
 def _stored(sha256: str, wheel: Path | None, unpacked: Path | None) -> Stored:
     touched = max(path.stat().st_mtime for path in (wheel, unpacked) if path)
     name = wheel.name if wheel else next((path.name for path in _info(unpacked)), sha256).removesuffix(".dist-info")
-    return Stored(name, sha256, wheel, unpacked, taken(wheel), taken(unpacked), touched)
+    compiled = sum(map(taken, bytecode_of(unpacked))) if unpacked else 0
+    return Stored(name, sha256, wheel, unpacked, taken(wheel), taken(unpacked) + compiled, touched)
 
 
 def _size(stored: Stored) -> int:
@@ -77,8 +77,15 @@ def _info(unpacked: Path | None) -> list[Path]:
 def _rests(store: Store) -> Iterator[Rest]:
     for path in sorted((store.root / "partial").glob("*")):
         yield Rest("partial", path, taken(path), path.stat().st_mtime)
-    for path in sorted((store.root / "unpacking").glob("*")):
+    unmade = (path for path in (store.root / "unpacked").glob("??/*.*") if not _is_bytecode(path))
+    for path in sorted([*(store.root / "unpacking").glob("*"), *unmade]):
         yield Rest("leftover", path, taken(path), path.stat().st_mtime)
+
+
+def _is_bytecode(path: Path) -> bool:
+    """Of a wheel that is there, and whole."""
+    sha256, _, tag = path.name.partition(".")
+    return "." not in tag and path.with_name(sha256).is_dir()
 
 
 def taken(path: Path | None, *, freed: bool = False) -> int:
@@ -99,7 +106,9 @@ def prune(store: Store, used: Collection[str], before: float, *, dry_run: bool =
         all_of_it = read(store)
         going = [each for each in all_of_it.wheels if each.sha256 not in used and each.touched < before]
         rests = [rest for rest in all_of_it.rests if rest.touched < before]
-        paths = [path for each in going for path in (each.unpacked, each.wheel) if path] + [rest.path for rest in rests]
+        folders = [each.unpacked for each in going if each.unpacked]
+        paths = [*folders, *(path for folder in folders for path in bytecode_of(folder))]
+        paths += [*(each.wheel for each in going if each.wheel), *(rest.path for rest in rests)]
         size = sum(taken(path, freed=True) for path in paths)
         for path in paths if not dry_run else ():
             remove(store, path)
@@ -109,13 +118,7 @@ def prune(store: Store, used: Collection[str], before: float, *, dry_run: bool =
 def remove(store: Store, path: Path) -> None:
     """Take ``path`` out of the store; the caller holds its lock. Half an unpacked wheel never has a wheel's name."""
     if path.is_dir():
-        grave = store.root / "unpacking" / path.name
-        if path != grave:
-            if grave.exists():
-                shutil.rmtree(grave)
-            grave.parent.mkdir(exist_ok=True)
-            path.rename(grave)
-        shutil.rmtree(grave)
+        store.bury(path)
     else:
         path.unlink(missing_ok=True)
     if _SHA256.fullmatch(path.parent.name) and not any(path.parent.iterdir()):

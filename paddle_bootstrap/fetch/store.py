@@ -93,12 +93,21 @@ class Store:
         """Give the unpacked wheel its name; an earlier one is removed."""
         path = self._unpacked(wheel)
         with self.explained():
-            for old in (path, *path.parent.glob(f"{path.name}.*")):
-                if old.exists():
-                    shutil.rmtree(old)
+            for old in (path, *bytecode_of(path)):
+                self.bury(old)
             path.parent.mkdir(parents=True, exist_ok=True)
             place.replace(path)
         return path
+
+    def bury(self, folder: Path) -> None:
+        """Remove a folder, if it is there; half of it never has a good name."""
+        grave = self.root / "unpacking" / f"{folder.name}.old"
+        if grave.exists():
+            shutil.rmtree(grave)
+        if folder.exists():
+            grave.parent.mkdir(exist_ok=True)
+            folder.rename(grave)
+            shutil.rmtree(grave)
 
     def map_of(self, wheel: Wheel) -> Path:
         """Which of a partial's bytes have arrived."""
@@ -151,6 +160,11 @@ class Store:
                 f"cannot write to the store {self.root}: {error.filename or ''} {error.strerror}".replace("  ", " "),
                 hint="make it writable for this user, or name another one with --store",
             ) from error
+
+
+def bytecode_of(unpacked: Path) -> list[Path]:
+    """What was compiled of an unpacked wheel, a folder for each Python; one with a number more is being made."""
+    return sorted(unpacked.parent.glob(f"{unpacked.name}.*"))
 
 
 def _size(path: Path) -> int:

@@ -198,3 +198,14 @@ def test_nothing_is_left_to_be_used_by_mistake(it: Provisioning) -> None:
     assert done.returncode == 0, done.stderr
     assert it.edition() == TWO
     assert CPU[2] != TWO[2]
+
+
+def test_bytecode_goes_with_its_wheel(it: Provisioning) -> None:
+    it.install("one")
+    alone = next((it.store.root / "unpacked").glob("??/*.cpython-*"))
+    unmade = alone.with_name(f"{alone.name}.1234")
+    unmade.mkdir()
+    assert f"leftover {unmade.name}\n" in store(it, "prune").stdout
+    assert alone.is_dir()
+    store(it, "prune", "--all")
+    assert list((it.store.root / "unpacked").glob("??/*")) == []
