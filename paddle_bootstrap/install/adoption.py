@@ -56,7 +56,7 @@ def adopt(request: Request) -> tuple[Difference, ...]:
         found = differences(request) or tuple(_changed(request))
         if found:
             return found
-        write_receipt(request, path, found_before(request))
+        write_receipt(request, path, _found(request))
         for item in (path / FOLDER, *(path / FOLDER).iterdir()) if owner else ():
             os.chown(item, *owner)  # type: ignore[misc]  # it is there, or nothing is gone through
     return ()
@@ -67,6 +67,13 @@ def _changed(request: Request) -> Iterator[Difference]:
     for wheel in request.selection.wheels:
         if files := contents.changed(place, wheel, request.unpack(wheel)):
             yield Difference(wheel.name, f"holds other files than {wheel.filename}: {_listed(files)}", wheel, True)
+
+
+def _found(request: Request) -> tuple[str, ...]:
+    """All of it was there before us, Paddle too, unless an earlier receipt says otherwise."""
+    if request.state.receipt:
+        return found_before(request)
+    return tuple(sorted(wheel.name for wheel in request.selection.wheels))
 
 
 def _place(request: Request) -> Place:

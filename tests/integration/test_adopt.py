@@ -83,7 +83,7 @@ def test_one_that_matches(it: Provisioning) -> None:
         "receipt.json",
     ]
     told = json.loads((it.env / ".paddle-bootstrap/receipt.json").read_text())
-    assert (told["lock_name"], told["made"], told["found"]) == ("cpu", False, ["astor"])
+    assert (told["lock_name"], told["made"], told["found"]) == ("cpu", False, ["astor", "paddlepaddle"])
     check = subprocess.run(["sha256sum", "-c", "--quiet", ".paddle-bootstrap/files.sha256"], cwd=it.env, check=False)
     assert check.returncode == 0
     assert adopt(it, "cpu").stdout.startswith(f"{it.env}: nothing to do, it holds cpu\n")
@@ -101,6 +101,15 @@ def test_afterwards_it_is_like_our_own(it: Provisioning) -> None:
     assert run(it, "rollback", "--env", str(it.env)).returncode == 0
     assert (it.edition(), untrue_rows(it.site_packages())) == (CPU, [])
     assert it.install("cpu").stdout == f"{it.env}: nothing to do, cpu is installed\n"
+
+
+def test_what_was_there_before_stays_when_it_is_uninstalled(it: Provisioning) -> None:
+    by_hand(it, "cpu")
+    assert adopt(it, "cpu").returncode == 0
+    done = run(it, "uninstall", "--env", str(it.env))
+    assert done.returncode == 0, done.stderr
+    assert it.edition() == CPU
+    assert not (it.env / ".paddle-bootstrap/receipt.json").exists()
 
 
 def test_one_that_pip_made(it: Provisioning) -> None:
