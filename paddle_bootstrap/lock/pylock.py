@@ -23,7 +23,7 @@ from packaging.version import Version
 from paddle_bootstrap import toml
 from paddle_bootstrap.errors import DamagedLock, NoBuildFits, UsageError
 from paddle_bootstrap.host.interpreter import Interpreter
-from paddle_bootstrap.lock import pieces
+from paddle_bootstrap.lock import keys, pieces
 from paddle_bootstrap.lock.model import (
     Build,
     Device,
@@ -210,7 +210,8 @@ def _load(path: Path) -> tuple[bytes, Pylock]:
     """The lock's bytes, and what they say. Raises DamagedLock."""
     try:
         content = path.read_bytes()
-        lock = Pylock.from_dict(toml.loads(content.decode("utf-8")))
+        data = toml.loads(content.decode("utf-8"))
+        lock = Pylock.from_dict(data)
     except OSError as error:
         raise DamagedLock(f"{path}: {error.strerror}") from error
     except (UnicodeDecodeError, toml.TOMLDecodeError) as error:
@@ -218,6 +219,7 @@ def _load(path: Path) -> tuple[bytes, Pylock]:
     except PylockValidationError as error:
         raise DamagedLock(f"{path}: not a PEP 751 lock: {error}") from error
     ours = TOOL in (lock.tool or {})
+    keys.judge(path, data, ours=ours)
     found: dict[str, str] = {}
     for package in lock.packages:
         for wheel in package.wheels or ():

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.parser import HeaderParser
@@ -18,6 +20,8 @@ from packaging.version import InvalidVersion, Version
 
 Read = Callable[[int, int], bytes]  # start, end -> the file's bytes there
 MAGIC = b"PK\x03\x04"
+_METADATA = ".dist-info/METADATA"
+_LONGEST = 4 << 20  # bytes of METADATA
 _TAIL = 256 * 1024  # bytes: the end of the file that is read at once; most directories fit
 
 
@@ -43,18 +47,19 @@ def head(filename: str, size: int, read: Read) -> Head:
         with zipfile.ZipFile(_Ranged(size, read)) as archive:
             members = archive.infolist()
             metadata = archive.read(_info_member(members)).decode("utf-8")
-    except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError) as error:
         raise NotThisWheel(f"it is no wheel: {error}") from error
     told = "".join(f"{item.filename}\0{item.file_size}\0{item.CRC}\n" for item in members)
     digest = hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()
     return Head(metadata, _requirements(filename, metadata), digest, sum(item.file_size for item in members))
 
 
-def _info_member(members: list[zipfile.ZipInfo]) -> str:
-    found = [item.filename for item in members if item.filename.count("/") == 1]
-    found = [name for name in found if name.endswith(".dist-info/METADATA")]
+def _info_member(members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
+    found = [item for item in members if item.filename.count("/") == 1 and item.filename.endswith(_METADATA)]
     if len(found) != 1:
         raise NotThisWheel(f"it holds {len(found)} METADATA files")
+    if found[0].file_size > _LONGEST:
+        raise NotThisWheel(f"its METADATA has {found[0].file_size} bytes")
     return found[0]
 
 
@@ -99,6 +104,8 @@ class _Ranged(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if self._at < 0:
+            raise ValueError("its directory points before its beginning")
         return self._at
 
     def read(self, count: int | None = -1) -> bytes:

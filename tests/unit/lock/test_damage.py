@@ -15,11 +15,16 @@ from tests.unit.lock.demo import LOCK, ROW, SHA, WHEEL, changed, write
 AGAIN = '[[packages]]\nname = "demo"\nversion = "1.0"\nwheels = ['
 SDIST = f'sdist = {{ name = "demo-1.0.tar.gz", path = "demo-1.0.tar.gz", hashes = {{ sha256 = "{SHA}" }} }}\nwheels'
 TOOL = "[tool.paddle-bootstrap]"
+TOOL_LEARNED = f'[[{TOOL[1:-1]}.learned]]\nfile = "x.whl"\nhow = "first use"\nsource = "s"\non = "2026-01-01"\n\n{TOOL}'
 DAMAGE = {
     # what is wrong: (old, new, what is said)
     "not TOML": ('created-by = "test"', 'created-by = "test', "not TOML"),
     "not PEP 751": ('lock-version = "1.0"', "", "not a PEP 751 lock: Missing required value in 'lock-version'"),
     "another PEP": ('lock-version = "1.0"', 'lock-version = "2.0"', "pylock version 2.0 is not supported"),
+    "a newer version": ('lock-version = "1.0"', 'lock-version = "1.1"', "lock-version 1.1, this version reads 1.0"),
+    "unknown key": ('created-by = "test"', 'created-by = "test"\nmaker = "test"', "unknown keys: maker"),
+    "unknown key of a package": ("marker =", "makrer =", "packages library: makrer (did you mean marker?)"),
+    "unknown key of a file": ("size = 2000", "size = 2000, yanked = true", "packages demo: yanked"),
     "marker not one": ("'cuda' in dependency_groups", "'cuda' among them", "not a PEP 751 lock"),
     "row of another package": (f'name = "{WHEEL}", path', 'name = "else-1.0-py3-none-any.whl", path', "else-1.0-py3"),
     "no hash": (
@@ -47,7 +52,7 @@ DAMAGE = {
     "table not one": (LOCK[LOCK.index(TOOL) :], "[tool]\npaddle-bootstrap = 1\n", f"{TOOL} is not a table"),
     "table empty": (LOCK[LOCK.index(TOOL) :], f"{TOOL}\n", f"{TOOL} has schema None, this version reads 1"),
     "newer schema": ("schema = 1", "schema = 2", f"{TOOL} has schema 2, this version reads 1"),
-    "unknown key": ("schema = 1", "schema = 1\nrocm = 6", f"{TOOL} cannot be read: unknown keys: rocm"),
+    "unknown key of ours": ("schema = 1", "schema = 1\nrocm = 6", f"{TOOL} cannot be read: unknown keys: rocm"),
     "key missing": ("unpacked_bytes = 5000\n", "", f"{TOOL} cannot be read: unpacked_bytes is missing"),
     "unknown device": ('"gpu"', '"npu"', f"{TOOL} cannot be read: device = 'npu'"),
     "list of text": ("[80, 86]", '["80"]', f"{TOOL} cannot be read: sass = ('80',)"),
@@ -56,6 +61,10 @@ DAMAGE = {
     "no group": ('group = "cuda"\n', "", f"{TOOL} cannot be read: group is missing"),
     "needs no mapping": ('"libcudnn.so" = "8"', '"libcudnn.so" = 8', f"{TOOL} cannot be read: needs ="),
     "libraries empty": (LOCK[LOCK.index("[tool.paddle-bootstrap.l") :], f"{TOOL[:-1]}.libraries]", "group is missing"),
+    "digest of a strange file": (TOOL, TOOL_LEARNED, "learned is about x.whl, which the lock does not hold"),
+    "digest without a source": (TOOL, TOOL_LEARNED.replace('source = "s"\n', ""), "learned: source is missing"),
+    "learned no tables": ("schema = 1", "schema = 1\nlearned = 3", "learned is not a list of tables"),
+    "extra no list": ("schema = 1", 'schema = 1\nextra = "x"', "extra = 'x' is not a list of strings"),
     "another package": ('package = "demo"', 'package = "other"', f"{TOOL} is about other 1.0, which the lock does not"),
     "another version": ('version = "1.0"\ndevice', 'version = "1.1"\ndevice', f"{TOOL} is about demo 1.1, which"),
     "unknown group": ('group = "cuda"', 'group = "rocm"', f"{TOOL} wants its libraries from group rocm"),

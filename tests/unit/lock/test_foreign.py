@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from paddle_bootstrap import progress
 from paddle_bootstrap.errors import DamagedLock, NoBuildFits
 from paddle_bootstrap.lock import pylock
+from tests.unit.fetch.conftest import Heard
 from tests.unit.lock.cpython import cpython
 from tests.unit.lock.demo import SHA, changed
 
@@ -84,3 +86,12 @@ def test_a_marker_that_cannot_be_judged_never_crashes(marker: str, tmp_path: Pat
     with pytest.raises(DamagedLock) as caught:
         pylock.select(pylock.read(written(tmp_path, text)), cpython("3.11"))
     assert "a marker cannot be judged" in str(caught.value)
+
+
+def test_what_is_ignored_in_a_newer_lock_is_told_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    text = changed('lock-version = "1.0"', 'lock-version = "1.1"\nsealed = true', LOCK)
+    heard, path = Heard(), written(tmp_path, text)
+    with progress.observed_by(heard):
+        pylock.select(pylock.read(path), cpython("3.11"))
+    assert heard.lines == [f"warn: {path}: lock-version 1.1, this version reads 1.0; ignored: sealed"]
+    assert capfd.readouterr().err == ""
