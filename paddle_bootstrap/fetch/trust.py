@@ -13,9 +13,14 @@ from paddle_bootstrap.mirrors.model import Mirror
 _VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
+def named_certificates(mirror: Mirror, environ: Mapping[str, str]) -> str:
+    """The certificates that stand in for the host's own; nothing where none do."""
+    return mirror.certificate or next((environ[name] for name in _VARIABLES if environ.get(name)), "")
+
+
 def checked(mirror: Mirror, environ: Mapping[str, str]) -> ssl.SSLContext:
     """What a mirror's connections trust. Raises MirrorFailure."""
-    named = mirror.certificate or next((environ[name] for name in _VARIABLES if environ.get(name)), "")
+    named = named_certificates(mirror, environ)
     try:
         if named and Path(named).expanduser().is_dir():
             return ssl.create_default_context(capath=str(Path(named).expanduser()))

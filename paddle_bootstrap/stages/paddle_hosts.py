@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from packaging.tags import Tag
@@ -20,6 +21,7 @@ from paddle_bootstrap.fetch.failure import MirrorFailure
 from paddle_bootstrap.fetch.index_page import Link
 from paddle_bootstrap.fetch.patience import Patience
 from paddle_bootstrap.fetch.source import Connection, Source, patiently
+from paddle_bootstrap.fetch.trust import named_certificates
 from paddle_bootstrap.lock.remote_wheel import MAGIC, Head, NotThisWheel, head
 from paddle_bootstrap.lock.resolving import fits
 from paddle_bootstrap.mirrors.model import Mirror
@@ -52,6 +54,7 @@ class Copy:
     link: Link
     size: int
     head: Head
+    authority: str = ""  # file of the certificates that its own was checked against; none: the host's
 
     @property
     def host(self) -> str:
@@ -80,16 +83,19 @@ class Offer:
 
     @property
     def transport(self) -> str | None:
-        """What several hosts that agree are evidence of."""
+        """What is to be known of the way: several hosts that agree, and a certificate of whose word the user took."""
         names = list(dict.fromkeys(copy.connection.mirror.name for copy in self.copies))
-        return f"{' and '.join(names)} have the same size and zip directory" if len(names) > 1 else None
+        told = [f"{' and '.join(names)} have the same size and zip directory"] if len(names) > 1 else []
+        if named := self.copies[0].authority:
+            told.append(f"TLS checked against {Path(named).name}, not the host's own authorities")
+        return "; ".join(told) or None
 
 
 class PaddleHosts:
     """The origins of one build's folder, for one run."""
 
     def __init__(self, mirrors: Sequence[Mirror], environ: Mapping[str, str], patience: Patience | None = None) -> None:
-        self._patience = patience or Patience()
+        self._patience, self._environ = patience or Patience(), environ
         sources = [Source(mirror, environ, self._patience) for mirror in mirrors]  # no host is trusted unseen
         self._connections = [source.connect() for source in sources]
         self._by_host = {urlsplit(each.mirror.url).netloc: each for each in self._connections}
@@ -161,7 +167,7 @@ class PaddleHosts:
             found = head(filename, size, lambda start, end: self._read(connection, link, start, end))
         except NotThisWheel as error:
             raise MirrorFailure("wrong", str(error)) from error
-        return Copy(connection, link, size, found)
+        return Copy(connection, link, size, found, named_certificates(connection.mirror, self._environ))
 
     def _size(self, connection: Connection, link: Link) -> int:
         self.require_known(link.url)

@@ -160,3 +160,12 @@ def test_packages_of_the_system_behind_those_of_the_environment(
     installed[0].put("sitecustomize.py", code)
     for result in verified().values():
         passes(result)
+
+
+def test_what_a_composed_lock_does_not_know_is_not_compared(
+    installed: Installed, healthy: HostFacts, gpu_build: Build
+) -> None:
+    installed[0].paddle("2.6.2", cuda="11.8", cudnn="8.9.7")
+    for build, outcome in ((replace(gpu_build, cudnn_built=None), "passed"), (gpu_build, "failed")):
+        judged = judge(installed[0], healthy, build, "install.build", wheels=installed[1])
+        assert judged["install.build"].outcome == outcome

@@ -186,3 +186,19 @@ def test_a_build_with_a_cudnn_that_counts_in_ten_thousands(
         fake_target.paddle(finds=finds)
         result = judge(fake_target, healthy, later, "libraries.cudnn", receipt=system)["libraries.cudnn"]
         assert (result.outcome == "passed") == fits, finds
+
+
+def test_a_composed_lock_knows_no_cudnn_that_paddle_was_built_with(
+    fake_target: FakeTarget, healthy: HostFacts, build: Build, wheels: dict[str, Any]
+) -> None:
+    """The lock's own cuDNN decides or, without one, that there is any."""
+    for runtime, finds, fits in (
+        ("9.5.1", 90501, True),
+        ("9.5.1", 90600, False),
+        (None, 90600, True),
+        (None, None, False),
+    ):
+        fake_target.paddle(finds=finds)
+        later = replace(build, cudnn_built=None, cudnn_runtime=runtime)
+        result = judge(fake_target, healthy, later, "libraries.cudnn", receipt=wheels)["libraries.cudnn"]
+        assert (result.outcome == "passed") == fits, (runtime, finds)

@@ -40,7 +40,10 @@ def test_a_first_use_is_told(desk: Desk) -> None:
     row = pylock.read(desk.written).first_use[0]
     assert (row.file, row.how) == (NAME, "first use")
     assert row.source == f"paddle-cdn ({desk.paddle.cdn.root}/stable/cu126/)"
-    assert row.transport == "paddle-cdn and paddle-bj have the same size and zip directory"
+    assert row.transport == (
+        "paddle-cdn and paddle-bj have the same size and zip directory; "
+        "TLS checked against certificate, not the host's own authorities"
+    )
     assert f"{NAME}: first use, from paddle-cdn (" in desk.out
 
 
@@ -89,7 +92,7 @@ def test_one_host_that_is_out_leaves_the_other(desk: Desk) -> None:
     assert desk.lock("--mirror", "paddle-bj") == 0, desk.err
     row = pylock.read(desk.written).first_use[0]
     assert row.source.startswith("paddle-bj (")
-    assert row.transport is None
+    assert row.transport == "TLS checked against certificate, not the host's own authorities"
 
 
 def test_every_trap_is_told(desk: Desk) -> None:
@@ -253,3 +256,14 @@ def test_a_shipped_lock_is_taken_as_it_is(desk: Desk) -> None:
     assert desk.written.read_bytes() == shipped.read_bytes()
     assert desk.written.with_name("pylock.paddle.pieces.json").exists()
     assert desk.pypi.fetched == []
+
+
+def test_credentials_of_the_index_reach_uv_and_nobody_else(desk: Desk) -> None:
+    settings = desk.folder / "paddle-bootstrap.toml"
+    settings.write_text(settings.read_text().replace(desk.pypi.url, desk.pypi.url.replace("//", "//me:S3cret@")))
+    assert desk.lock() == 0, desk.err
+    told = desk.out + desk.err + desk.written.read_text()
+    desk.written.unlink()
+    assert desk.lock("--extra", "numpy==1.0") == 10
+    assert "S3cret" not in told + desk.out + desk.err
+    assert desk.pypi.logins == {"me:S3cret"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,16 @@ def system(root: Path, folder: str = "usr/lib64", **majors: str) -> Path:
     for name, major in {**{name.removesuffix(".so"): major for name, major in NEEDS.items()}, **majors}.items():
         (place / f"{name}.so").write_bytes(library(f"{name}.so.{major}"))
     return place
+
+
+def test_a_build_whose_metadata_pins_nvidias_wheels(tmp_path: Path, build: Build) -> None:
+    """Nobody knows which names it loads, so the system's libraries cannot stand in."""
+    assert build.libraries is not None
+    system(tmp_path)
+    pinned = replace(build, libraries=replace(build.libraries, link=False, needs={}))
+    assert cuda_runtime.resolve("auto", pinned, tmp_path, {}).runtime == "wheels"
+    with pytest.raises(InstallFailed, match="which its METADATA pins, and not the system's CUDA"):
+        cuda_runtime.resolve("system", pinned, tmp_path, {})
 
 
 @pytest.mark.parametrize("case", PLACES)

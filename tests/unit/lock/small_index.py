@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import ssl
@@ -53,6 +54,7 @@ class SmallIndex:
         self.files = {file.filename: file for file in files}
         self.tls = tls  # certificate and key in one file; the address is then https
         self.fetched: list[str] = []
+        self.logins: set[str] = set()  # that were sent along
 
     def __enter__(self) -> SmallIndex:
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -94,6 +96,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
+        if login := self.headers.get("Authorization"):
+            self.server.index.logins.add(base64.b64decode(login.removeprefix("Basic ")).decode())
         _, kind, name = self.path.rstrip("/").split("/")
         files = self.server.index.files
         if kind == "files" and name in files:
