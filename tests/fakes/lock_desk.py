@@ -16,7 +16,7 @@ from tests.unit.lock.gpu_wheel import PYTHON, gpu_name, gpu_wheel
 from tests.unit.lock.small_index import File, SmallIndex
 
 NAME = gpu_name()
-DATA = gpu_wheel(filling=hashlib.shake_256(b"paddle").digest(6 << 20))  # two pieces
+DATA = gpu_wheel(filling=hashlib.shake_256(b"paddle").digest(5 << 20))  # two pieces
 NVTX = "nvidia_nvtx_cu12-12.6.77-py3-none-manylinux2014_x86_64.whl"
 REST = ("numpy-2.2.6-py3-none-any.whl", "setuptools-75.8.0-py3-none-any.whl", NVTX)
 

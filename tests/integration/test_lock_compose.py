@@ -150,16 +150,16 @@ def test_a_file_that_is_another_than_its_name_says(desk: Desk, data: bytes, told
 
 
 def test_a_download_that_is_cut_goes_on(desk: Desk) -> None:
-    desk.paddle.cdn.cut[NAME] = 5 << 20
+    desk.paddle.cdn.cut[NAME] = 3 << 20
     assert desk.lock() == 0, desk.err
     asked = [asked for _, asked in desk.paddle.cdn.sent(NAME)]
-    assert f"bytes={5 << 20}-" in asked
+    assert f"bytes={3 << 20}-" in asked
     assert pylock.read(desk.written).first_use
 
 
 def test_bytes_that_are_not_those_of_the_directory_are_refused(desk: Desk, tmp_path: Path) -> None:
     """A part of an earlier run that rotted on the disk, or a host that changes in mid-file."""
-    desk.paddle.cdn.cut[NAME] = 5 << 20
+    desk.paddle.cdn.cut[NAME] = 3 << 20
     desk.paddle.cdn.down_after_cut = True
     desk.paddle.origin.empty.add(NAME)
     assert desk.lock() == 12

@@ -86,6 +86,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    disable_nagle_algorithm = True  # head and body are two writes: the second would wait 40 ms
     timeout = 10.0  # seconds that a connection may say nothing
     server: _Server
 
