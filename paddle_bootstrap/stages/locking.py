@@ -93,7 +93,7 @@ def compose_lock(wish: Wish, release: Release, pythons: Sequence[str], path: Pat
     ``records``: digests that others have recorded. Raises NoBuildFits when what was asked for does not go together,
     FirstUse, NoMirrorServes, WrongBytes.
     """
-    _require_composable(wish, release, pythons)
+    _require_composable(release, pythons)
     progress.step(f"composing a lock for {release.package} {release.id}, Python {', '.join(pythons)}")
     source, rows = _source(wish, release, pythons), []
     with _index(wish) as index, closing(_hosts(wish, release)) as hosts, tempfile.TemporaryDirectory() as folder:
@@ -117,9 +117,7 @@ def compose_lock(wish: Wish, release: Release, pythons: Sequence[str], path: Pat
     return pylock.read(path)
 
 
-def _require_composable(wish: Wish, release: Release, pythons: Sequence[str]) -> None:
-    if wish.offline:
-        raise UsageError("composing a lock needs a network", hint="compose it where there is one, and bring a bundle")
+def _require_composable(release: Release, pythons: Sequence[str]) -> None:
     if release.served not in ("pypi", "paddle"):
         told = "by a page of links alone" if release.served == "find-links" else "nowhere"
         raise NoBuildFits(f"{release.package} {release.id} is served {told}: no lock can be composed", hint=_ALL)

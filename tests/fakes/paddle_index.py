@@ -37,6 +37,8 @@ class Host:
     cut: dict[str, int] = field(default_factory=dict)  # file name -> bytes of its first long answer
     down: bool = False  # it answers 404, to everything
     down_after_cut: bool = False
+    ranges: bool = True  # else it answers with the whole file, whatever was asked for
+    deaf_after_cut: bool = False  # to ranges
     asked: list[tuple[str, str]] = field(default_factory=list)  # path, Range
 
     @contextlib.contextmanager
@@ -152,7 +154,8 @@ class _Handler(BaseHTTPRequestHandler):
         if data is None:
             return self._send(404, b"")
         start, end, status, headers = 0, len(data), 200, {"Content-Type": "application/octet-stream"}
-        if wanted := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if wanted and host.ranges:
             start, status = int(wanted[1]), 206
             end = min(int(wanted[2]) + 1, len(data)) if wanted[2] else len(data)
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
@@ -175,5 +178,6 @@ class _Handler(BaseHTTPRequestHandler):
             body, self.close_connection = body[:cut], True
             self.server.host.cut.clear()
             self.server.host.down = self.server.host.down_after_cut
+            self.server.host.ranges = not self.server.host.deaf_after_cut
         if self.command == "GET":
             self.wfile.write(body)

@@ -157,6 +157,19 @@ def test_a_download_that_is_cut_goes_on(desk: Desk) -> None:
     assert pylock.read(desk.written).first_use
 
 
+def test_a_host_that_knows_no_ranges_is_left_alone(desk: Desk) -> None:
+    desk.paddle.cdn.ranges = desk.paddle.origin.ranges = False
+    assert desk.lock() == 12
+    assert "it does not answer with the part of the file that was asked for" in desk.err
+
+
+def test_a_host_that_forgets_ranges_in_between_is_read_from_the_start(desk: Desk) -> None:
+    desk.paddle.cdn.cut[NAME] = 3 << 20
+    desk.paddle.cdn.deaf_after_cut = True
+    assert desk.lock("--mirror", "paddle-bj") == 0, desk.err
+    assert pylock.read(desk.written).first_use[0].source.startswith("paddle-cdn")
+
+
 def test_bytes_that_are_not_those_of_the_directory_are_refused(desk: Desk, tmp_path: Path) -> None:
     """A part of an earlier run that rotted on the disk, or a host that changes in mid-file."""
     desk.paddle.cdn.cut[NAME] = 3 << 20

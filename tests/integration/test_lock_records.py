@@ -127,6 +127,29 @@ def test_a_file_that_changed_since_the_first_use_is_refused(desk: Desk, tmp_path
     assert desk.written.read_bytes() == before
 
 
+def test_the_same_name_in_another_folder_is_another_file(desk: Desk) -> None:
+    """cu129 has the name of cu126: what was learned of one says nothing about the other."""
+    assert desk.lock() == 0, desk.err
+    other = gpu_wheel(filling=b"for CUDA 12.9")
+    for host in (desk.paddle.cdn, desk.paddle.origin):
+        host.folders["cu129"][NAME] = other
+    words = [
+        "--paddle",
+        "3.3.1",
+        "--build",
+        "cu129",
+        "--python",
+        PYTHON,
+        "--mirror",
+        "paddle-cdn",
+        "--mirror",
+        "official",
+    ]
+    assert desk.run("--upgrade", *words) == 0, desk.err
+    assert hashlib.sha256(other).hexdigest() in desk.written.read_text()
+    assert "build: gpu-3_3_1-cu126 becomes gpu-3_3_1-cu129" in desk.out
+
+
 def test_what_the_store_has_from_a_first_use_is_not_downloaded_again(desk: Desk) -> None:
     assert desk.lock() == 0, desk.err
     desk.paddle.cdn.asked.clear()

@@ -69,6 +69,7 @@ WRONG = {
     "no version": (gpu_wheel(says="one"), "its METADATA says paddlepaddle-gpu one"),
     "another package": (gpu_wheel(package="paddlepaddle"), "its METADATA says paddlepaddle 3.3.1"),
     "no requirement": (gpu_wheel(requires=["numpy >> 1"]), "its METADATA cannot be read"),
+    "endless METADATA": (gpu_wheel(requires=["numpy"] * 500_000), "its METADATA has 105000"),
     "no METADATA": (gpu_wheel().replace(b"dist-info/METADATA", b"dist-info/METADATB"), "it holds 0 METADATA files"),
 }
 
