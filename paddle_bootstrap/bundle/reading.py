@@ -9,12 +9,10 @@ the members is compared with what the writer would have written: no byte of a bu
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import re
-import tarfile
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, Iterator  # noqa: UP035 for Python 3.8
 
@@ -27,7 +25,7 @@ SUM = MANIFEST + ".sha256"  # tells accidents; who is to be kept out needs a sig
 NAMESPACE = "paddle-bootstrap"  # of signatures: one made for something else does not count
 CHUNK = 1024 * 1024  # bytes
 _LARGEST_TEXT = 16 * CHUNK  # of a manifest or a signature
-_BLOCK = 512
+_BLOCK, _NAME = 512, 100  # bytes, of tar
 END = bytes(2 * _BLOCK)
 _SAFE = re.compile(r"(?!.*(?:^|/)\.{0,2}(?:/|$))[A-Za-z0-9._+!/=@,~ -]+")
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -50,10 +48,19 @@ COPY_AGAIN = "copy the bundle again from where it was made; sha256sum of both te
 
 
 def tar_header(name: str, size: int) -> bytes:
-    """The block(s) before a member: the same for the same name and size, on every Python."""
-    info = tarfile.TarInfo(name)
-    info.size = size
-    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
+    """The block(s) before a member, as GNU tar writes them. Not by ``tarfile``, whose bytes differ between Pythons."""
+    encoded = name.encode()
+    if len(encoded) <= _NAME:
+        return _tar_block(encoded, size, b"0")
+    long = encoded + b"\0"
+    return _tar_block(b"././@LongLink", len(long), b"L") + long + padding(len(long)) + _tar_block(encoded, size, b"0")
+
+
+def _tar_block(name: bytes, size: int, kind: bytes) -> bytes:
+    octal = b"%011o\0" % size if size < 8**11 else b"\x80" + size.to_bytes(11, "big")
+    start = name[:_NAME].ljust(_NAME, b"\0") + b"0000644\0" + 2 * b"0000000\0" + octal + 11 * b"0" + b"\0"
+    end = (kind + bytes(100) + b"ustar  \0").ljust(_BLOCK - len(start) - 8, b"\0")
+    return start + b"%06o\0 " % sum(start + 8 * b" " + end) + end
 
 
 def padding(size: int) -> bytes:
@@ -186,20 +193,18 @@ class Bundle:
 
     def _text(self, names: set[str]) -> tuple[str, bytes] | None:
         header = self._stream.read(_BLOCK)
-        try:
-            info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
-        except (tarfile.HeaderError, UnicodeDecodeError):
-            raise self._wrong("its table of contents is damaged") from None
-        if info.name not in names:
+        name, digits = header[:_NAME].rstrip(b"\0").decode("utf-8", "replace"), header[124:135]
+        if name not in names:
             if MANIFEST in names:
-                raise self._wrong(f"it begins with {info.name!r}, not with {MANIFEST}")
+                raise self._wrong(f"it begins with {name!r}, not with {MANIFEST}")
             self._pending = header
             return None
-        if info.size > _LARGEST_TEXT or header != tar_header(info.name, info.size):
-            raise self._wrong(f"the header of {info.name} was changed")
-        content = self._stream.read(info.size)
-        self._expect(padding(info.size))
-        return info.name, content
+        size = int(digits, 8) if re.fullmatch(rb"[0-7]{11}", digits) else _LARGEST_TEXT + 1
+        if size > _LARGEST_TEXT or header != tar_header(name, size):
+            raise self._wrong(f"the header of {name} was changed")
+        content = self._stream.read(size)
+        self._expect(padding(size))
+        return name, content
 
     def _require_head(self) -> None:
         if hashlib.sha256(self.head).hexdigest() != self.manifest["head"]:
@@ -294,13 +299,3 @@ def matches(path: Path, member: Member) -> bool:
         for some in iter(lambda: file.read(CHUNK), b""):
             digest.update(some)
     return bool(digest.hexdigest() == member["sha256"])
-
-
-def explained(error: OSError) -> Refused:
-    """What an error of the file system means."""
-    said = f"{error.filename or 'the disk'}: {error.strerror}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Refused(DISK, f"no room: {said}", "free some space, or name a folder on another disk with --into")
-    if error.errno in (errno.EROFS, errno.EIO):
-        return Refused(DISK, said, "name a folder on another disk with --into")
-    return Refused(USAGE, said, "check the path and its permissions, or name another folder with --into")

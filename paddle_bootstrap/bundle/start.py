@@ -7,6 +7,7 @@ interpreter, or on a Python of the host that the tool supports.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import shutil
@@ -25,7 +26,6 @@ from paddle_bootstrap.bundle.reading import (
     WRONG_PLATFORM,
     Bundle,
     Refused,
-    explained,
     matches,
 )
 
@@ -70,6 +70,16 @@ def main(argv: list[str]) -> int:
     return run_up(prepared, arguments)
 
 
+def explained(error: OSError) -> Refused:
+    """What an error of the file system means."""
+    said = f"{error.filename or 'the disk'}: {error.strerror}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Refused(DISK, f"no room: {said}", "free some space, or name a folder on another disk with --into")
+    if error.errno in (errno.EROFS, errno.EIO):
+        return Refused(DISK, said, "name a folder on another disk with --into")
+    return Refused(USAGE, said, "check the path and its permissions, or name another folder with --into")
+
+
 def told(error: Refused) -> int:
     sys.stderr.write(f"error: {error}\n" + (f"next:  {error.hint}\n" if error.hint else ""))
     return error.code
@@ -110,11 +120,12 @@ def prepare(path: Path, into: Path | None, allowed: Path | None) -> Path:
             say(f"signed by {who}")
             os.environ["PADDLE_BOOTSTRAP_ALLOWED_SIGNERS"] = str(allowed.absolute())
         require_platform(bundle.manifest, str(path))
+        python = None if bundle.manifest["interpreter"] else host_python(bundle.manifest)
         name = re.sub(r"\.001$", "", path.name)
         folder = (into or path.with_name(name + ".d")).absolute()
         unpack(bundle, folder)
         manifest = bundle.manifest
-    make_tool(folder, manifest, interpreter(folder, manifest))
+    make_tool(folder, manifest, python or unpacked_interpreter(folder, folder / manifest["interpreter"]))
     return folder
 
 
@@ -151,10 +162,8 @@ def require_room(manifest: dict[str, Any], folder: Path) -> None:
         raise Refused(DISK, short, "free some space, or name a folder on another disk with --into")
 
 
-def interpreter(folder: Path, manifest: dict[str, Any]) -> str:
-    """The Python that runs the tool: the bundle's own, else one of the host that the bundle has the tool's wheels for."""
-    if manifest["interpreter"]:
-        return unpacked_interpreter(folder, folder / manifest["interpreter"])
+def host_python(manifest: dict[str, Any]) -> str:
+    """A Python of the host that the bundle has the tool's wheels for. Raises Refused before anything is unpacked."""
     wanted = manifest["tool_pythons"]
     candidates = [sys.executable, *(f"python{minor}" for minor in reversed(wanted))]
     found = []

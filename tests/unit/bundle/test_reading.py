@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from paddle_bootstrap.bundle.opening import opened, verify
-from paddle_bootstrap.bundle.reading import HEAD, MANIFEST, Bundle, Refused, parsed
+from paddle_bootstrap.bundle.reading import HEAD, MANIFEST, Bundle, Refused, parsed, tar_header
 from paddle_bootstrap.bundle.writing import Part, manifest
 from paddle_bootstrap.errors import NoBuildFits, UsageError, WrongBytes
 from tests.fakes import bundle
@@ -122,12 +123,17 @@ def test_odd_names(name: str) -> None:
     assert manifest([Part("lock/a", b""), Part(name, b"")], {**bundle.FACTS, "lock": "lock/a"})
 
 
-def test_a_long_name_and_a_big_file_have_headers_that_tar_reads() -> None:
-    from paddle_bootstrap.bundle.reading import tar_header
-
-    name = "store/" + "x" * 200
-    assert len(tar_header(name, 1)) % 512 == 0
-    assert tarfile.TarInfo.frombuf(tar_header("big", 20 << 30), "utf-8", "strict").size == 20 << 30
+@pytest.mark.parametrize(
+    ("name", "size"), [("a", 0), ("lock/" + "y" * 95, 511), ("b/" + "x" * 200, 513), ("big", 20 << 30)]
+)
+def test_headers_are_those_of_tar(name: str, size: int) -> None:
+    header = tar_header(name, size)
+    assert len(header) % 512 == 0
+    with tarfile.open(fileobj=io.BytesIO(header)) as archive:
+        found = archive.next()
+    assert found
+    assert (found.name, found.size, found.mode, found.mtime, found.uid) == (name, size, 0o644, 0, 0)
+    assert found.isfile()
 
 
 def split(tmp_path: Path, lock: Path, wheels: tuple[FakeWheel, ...]) -> tuple[Path, ...]:
