@@ -109,19 +109,7 @@ def test_a_file_that_changed_since_the_first_use_is_refused(desk: Desk, tmp_path
     before = desk.written.read_bytes()
     for host in (desk.paddle.cdn, desk.paddle.origin):
         host.folders["cu126"][NAME] = gpu_wheel(filling=b"another file under the same name")
-    words = [
-        "--paddle",
-        "3.3.1",
-        "--build",
-        "cu126",
-        "--python",
-        PYTHON,
-        "--mirror",
-        "paddle-cdn",
-        "--mirror",
-        "official",
-    ]
-    assert desk.run("--upgrade", *words) == 13
+    assert desk.lock("--upgrade") == 13
     assert f"has another {NAME} than on " in desk.err
     assert f"then: sha256 {SHA256}" in desk.err
     assert desk.written.read_bytes() == before
@@ -133,19 +121,7 @@ def test_the_same_name_in_another_folder_is_another_file(desk: Desk) -> None:
     other = gpu_wheel(filling=b"for CUDA 12.9")
     for host in (desk.paddle.cdn, desk.paddle.origin):
         host.folders["cu129"][NAME] = other
-    words = [
-        "--paddle",
-        "3.3.1",
-        "--build",
-        "cu129",
-        "--python",
-        PYTHON,
-        "--mirror",
-        "paddle-cdn",
-        "--mirror",
-        "official",
-    ]
-    assert desk.run("--upgrade", *words) == 0, desk.err
+    assert desk.lock("--upgrade", build="cu129") == 0, desk.err
     assert hashlib.sha256(other).hexdigest() in desk.written.read_text()
     assert "build: gpu-3_3_1-cu126 becomes gpu-3_3_1-cu129" in desk.out
 
@@ -153,19 +129,7 @@ def test_the_same_name_in_another_folder_is_another_file(desk: Desk) -> None:
 def test_what_the_store_has_from_a_first_use_is_not_downloaded_again(desk: Desk) -> None:
     assert desk.lock() == 0, desk.err
     desk.paddle.cdn.asked.clear()
-    words = [
-        "--paddle",
-        "3.3.1",
-        "--build",
-        "cu126",
-        "--python",
-        PYTHON,
-        "--mirror",
-        "paddle-cdn",
-        "--mirror",
-        "official",
-    ]
-    assert desk.run("--upgrade", *words) == 0, desk.err
+    assert desk.lock("--upgrade") == 0, desk.err
     assert desk.out.splitlines()[0] == "nothing differs"
     assert all(asked and not asked.endswith("-") for _, asked in desk.paddle.cdn.sent(NAME))
     assert not list(desk.folder.glob("*.old"))
