@@ -6,8 +6,6 @@ import pytest
 
 from tests.unit.mirrors.settings import Host
 
-ROWS = ["official", "paddle", "paddle-cdn", "paddle-bj", "tuna", "ustc", "aliyun", "bfsu", "tencent", "huawei"]
-
 
 def test_pip_settings(host: Host) -> None:
     host.write(
