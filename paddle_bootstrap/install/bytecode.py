@@ -5,6 +5,7 @@ A traceback names the target's files all the same: an import corrects the path i
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -65,9 +66,11 @@ def _compile(python: Path, made: Mapping[Path, Path], environ: Mapping[str, str]
         for process in processes:
             process.kill()
             process.wait()
-    failed = [text for process, text in zip(processes, told, strict=True) if process.returncode != 0]
-    if failed:
-        raise InstallFailed(f"{python} could not compile the wheels: {failed[0].strip()[-1000:]}")
+    for process, text in zip(processes, told, strict=True):
+        if process.returncode in (errno.ENOSPC, errno.EDQUOT):
+            raise OSError(process.returncode, os.strerror(process.returncode), str(next(iter(made.values())).parent))
+        if process.returncode:
+            raise InstallFailed(f"{python} could not compile the wheels: {text.strip()[-1000:]}")
 
 
 def _link(compiled: Path, place: Place) -> None:

@@ -1,6 +1,7 @@
 """Run by the target's Python: compiles its share of the modules of unpacked wheels. Standard library only, Python 3.8 syntax.
 
 Arguments: which share, of how many, then pairs: an unpacked wheel, and the folder that its bytecode goes to.
+Exits with the number of the error when the file system refuses (28: no room).
 """
 
 # ruff: noqa: UP035, UP006, PTH103, PTH118, PTH120, B905, SIM105
@@ -38,4 +39,8 @@ def main() -> None:
             compile_one(*one)
 
 
-main()
+try:
+    main()
+except OSError as error:
+    sys.stderr.write(f"{error.filename}: {error.strerror}\n")
+    sys.exit(error.errno)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -96,3 +97,24 @@ def test_a_python_that_cannot_compile(it: Provisioning) -> None:
     assert "could not compile the wheels" in done.stderr
     assert it.edition(broken)[0] == "one"
     assert list(it.store.root.glob("unpacked/*/*.cpython*")) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root")
+def test_no_room_for_it_is_told_as_that(it: Provisioning) -> None:
+    """Everything but the bytecode fits."""
+    modules = {f"bulk/m{number}.py": f"VALUE = {number}\n" for number in range(300)}
+    it.sets["one"] = (*it.sets["one"], build(it.root / "wheels-one", "bulk", "1", modules))
+    write_lock(it.lock("one"), it.sets["one"])
+    shutil.rmtree(it.store.root)
+    it.store.root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m,nr_inodes=500", "tmpfs", it.store.root], check=True)
+    try:
+        fill(it.store, it.sets["one"])
+        done = it.install("one")
+    finally:
+        subprocess.run(["umount", "-l", it.store.root], check=True)
+    assert done.returncode == 14, done.stderr
+    assert "error: no room left: " in done.stderr
+    assert "No space left on device" in done.stderr
+    assert "free some space; the target is as it was" in done.stderr
+    assert "Traceback" not in done.stderr
