@@ -51,6 +51,7 @@ def _lines(store: Store, found: Inventory, uses: Uses) -> list[str]:
         lines.append(f"{each.name:{width}}  {sizes}  {', '.join(uses.of.get(each.sha256, ())) or 'no target'}")
     lines += [f"{rest.path.name}  {human_bytes(rest.bytes)}  {rest.kind}" for rest in found.rests]
     wheels, unpacked = (sum(getattr(each, key) for each in found.wheels) for key in ("wheel_bytes", "unpacked_bytes"))
+    lines += [f"{path}  cannot be read: what its target uses is not known" for path in uses.unread]
     total = f"{len(found.wheels)} wheels: {human_bytes(wheels)} as files, {human_bytes(unpacked)} unpacked"
     head = [f"{'wheel':{width}}  {'file':>9}  {'unpacked':>9}  used by"] if lines else []
     return [*head, *lines, f"{store.root}: {total}"]
@@ -72,7 +73,7 @@ def _document(store: Store, found: Inventory, uses: Uses) -> dict[str, Any]:
         for each in found.wheels
     ]
     rests = [{"kind": rest.kind, "path": str(rest.path), "bytes": rest.bytes} for rest in found.rests]
-    return {"store": str(store.root), "wheels": wheels, "rests": rests}
+    return {"store": str(store.root), "wheels": wheels, "rests": rests, "unread": [str(path) for path in uses.unread]}
 
 
 def _age(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:

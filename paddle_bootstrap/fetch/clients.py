@@ -14,6 +14,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.lock.model import Wheel
@@ -50,16 +51,32 @@ def record(store: Store, target: Path, lock: str, wheels: Sequence[Wheel]) -> No
             raise
 
 
-def read(store: Store) -> list[Client]:
-    """Every recorded target. What cannot be understood is no record."""
-    found = []
-    for path in sorted((store.root / "targets").glob("*.json")):
+def read(store: Store) -> tuple[list[Client], list[Path]]:
+    """Every recorded target, and what of the records cannot be read: whatever that target uses is not known."""
+    found, unread = [], []
+    folder = store.root / "targets"
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix == ".json")  # half-written ones end in a number
+    except FileNotFoundError:
+        return [], []
+    except OSError:
+        return [], [folder]
+    for path in paths:
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
-            found.append(Client(told["host"], told["path"], told["lock"], tuple(told["wheels"])))
-        except (OSError, ValueError, LookupError, TypeError):
+            found.append(_client(json.loads(path.read_text(encoding="utf-8"))))
+        except FileNotFoundError:  # forgotten meanwhile
             continue
-    return found
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            unread.append(path)
+    return found, unread
+
+
+def _client(told: Any) -> Client:
+    client = Client(told["host"], told["path"], told["lock"], tuple(told["wheels"]))
+    texts = (client.host, client.path, client.lock, *client.wheels)
+    if not isinstance(told["wheels"], list) or not all(isinstance(text, str) for text in texts):
+        raise TypeError("no record")
+    return client
 
 
 def forget(store: Store, client: Client) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from paddle_bootstrap.errors import InstallFailed
+from paddle_bootstrap.errors import CouldNotLook, InstallFailed
 from paddle_bootstrap.fetch import clients, inventory, soundness
 from paddle_bootstrap.fetch.clients import Client
 from paddle_bootstrap.fetch.inventory import Inventory
@@ -21,23 +21,28 @@ from paddle_bootstrap.install import kept, receipt
 
 @dataclass(frozen=True)
 class Uses:
-    """``of``: a wheel's sha256 -> the targets that hold it, kept states included. ``gone``: targets that are no more."""
+    """``of``: a wheel's sha256 -> the targets that hold it, kept states included. ``gone``: targets that are no more.
+
+    ``unread``: records of targets that cannot be read, so nobody knows what these hold.
+    """
 
     of: Mapping[str, tuple[str, ...]]
     gone: tuple[Client, ...]
+    unread: tuple[Path, ...]
 
 
 def uses(store: Store) -> Uses:
     """What the recorded targets hold now. One that cannot be looked at is believed to hold what was recorded."""
     found: dict[str, list[str]] = {}
     gone = []
-    for client in clients.read(store):
+    recorded, unread = clients.read(store)
+    for client in recorded:
         holds = _holds(client)
         if holds is None:
             gone.append(client)
         for sha256 in sorted(holds or ()):
             found.setdefault(sha256, []).append(client.path if client.is_here else f"{client.host}:{client.path}")
-    return Uses({sha256: tuple(sorted(targets)) for sha256, targets in found.items()}, tuple(gone))
+    return Uses({sha256: tuple(sorted(targets)) for sha256, targets in found.items()}, tuple(gone), tuple(unread))
 
 
 def _holds(client: Client) -> set[str] | None:
@@ -62,10 +67,20 @@ def list_store(store: Store) -> tuple[Inventory, Uses]:
 
 
 def prune(store: Store, *, everything: bool, older_than: float | None, dry_run: bool) -> tuple[list[str], int]:
-    """Remove what no target uses (``everything``: used or not); ``older_than``: only what came so many seconds ago."""
+    """Remove what no target uses (``everything``: used or not); ``older_than``: only what came so many seconds ago.
+
+    Raises CouldNotLook when it is not known what a target uses.
+    """
     if not store.root.is_dir():
         return [], 0
     found = uses(store)
+    if found.unread and not everything:
+        raise CouldNotLook(
+            f"nothing is removed from {store.root}: what some targets use is not known, since their records cannot be read",
+            tried=[str(path) for path in found.unread],
+            hint="install into such a target again, which writes its record anew; remove the records of targets that are gone; "
+            "or remove everything, used or not: paddle-bootstrap store prune --all",
+        )
     used = () if everything else found.of.keys()
     before = math.inf if older_than is None else time.time() - older_than  # a clock may have been wrong
     gone, size = inventory.prune(store, frozenset(used), before, dry_run=dry_run)

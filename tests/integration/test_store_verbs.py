@@ -101,6 +101,30 @@ def test_a_kept_state_and_a_gone_target(it: Provisioning) -> None:
     assert (users(it), list((it.store.root / "targets").iterdir())) == ({}, [])
 
 
+def test_a_record_that_cannot_be_read(it: Provisioning) -> None:
+    """Its target may use anything: nothing goes until somebody says so, or an installation writes it anew."""
+    it.install("one")
+    card = next((it.store.root / "targets").iterdir())
+    bad = card.with_name("0.json")
+    bad.write_text(card.read_text()[:40])
+    for words in ((), ("--dry-run", "--older-than", "0h")):
+        done = store(it, "prune", *words)
+        assert (done.returncode, done.stdout) == (3, ""), done.stderr
+        assert f"  - {bad}\n" in done.stderr
+        assert "store prune --all" in done.stderr
+    assert f"{bad}  cannot be read: what its target uses is not known\n" in store(it, "list").stdout
+    found = listed(it)
+    assert found["unread"] == [str(bad)]
+    assert {row["sha256"] for row in found["wheels"] if row["used_by"]} == of(it, "one") < set(users(it))
+    bad.replace(card)
+    it.install("one")
+    assert store(it, "prune").returncode == 0
+    assert set(users(it)) == of(it, "one")
+    card.write_text("")
+    assert store(it, "prune", "--all").returncode == 0
+    assert listed(it)["wheels"] == []
+
+
 def test_all_and_older_than(it: Provisioning) -> None:
     it.install("one")
     old = it.store.path(it.sets["cpu"][0].sha256, it.sets["cpu"][0].path.name)
