@@ -14,6 +14,7 @@ from typing import Any
 
 from paddle_bootstrap import toml
 from paddle_bootstrap.errors import ConfigError
+from paddle_bootstrap.lock.asked import requirement
 from paddle_bootstrap.mirrors import tables
 from paddle_bootstrap.mirrors.redact import redact
 from paddle_bootstrap.supply.exempt import Exempt, from_table
@@ -160,6 +161,8 @@ def _checked(path: Path, key: str, value: Any) -> Any:
             items = [item for item in items if not isinstance(item, dict)]
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
             raise ConfigError(f"{path}: {key} must be a list of strings, not {redact(repr(value))}")
+        for item in items if key == "extra" else ():
+            requirement(item, f"{path}: extra")
         return [_anchored(path, key, _said(path, key, item)) for item in items]
     if key in _COUNTS and type(value) is int:
         return str(value)

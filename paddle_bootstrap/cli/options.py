@@ -17,6 +17,7 @@ from paddle_bootstrap import config, progress
 from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.fetch.patience import Terms
 from paddle_bootstrap.host.rootfs import VARIABLE, root_from
+from paddle_bootstrap.lock.asked import requirement
 from paddle_bootstrap.stages.wish import Judging, Wish, default_env, default_store
 from paddle_bootstrap.supply.exempt import Exempt
 
@@ -67,6 +68,12 @@ def _hosts(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...])
             r"([^\s/:@\[\]*?]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", host
         ):
             raise click.BadParameter(f"{host!r} is no host: write mirror.example or mirror.example:8443")
+    return value
+
+
+def _extras(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    for text in value:
+        requirement(text, "--extra")
     return value
 
 
@@ -129,6 +136,7 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
         "--extra",
         type=_TEXT,
         multiple=True,
+        callback=_extras,
         metavar="REQUIREMENT",
         help="Put this into the lock beside Paddle: 'paddleocr==3.2.0'; repeatable.",
     ),

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from paddle_bootstrap import progress, toml
 from paddle_bootstrap.errors import BootstrapError, NoMirrorServes, UsageError
 from paddle_bootstrap.lock import pieces, resolving
+from paddle_bootstrap.lock.asked import requirement
 from paddle_bootstrap.lock.index import Index
 from paddle_bootstrap.lock.model import Wheel
 from paddle_bootstrap.lock.pylock import SHIPPED
@@ -94,8 +94,9 @@ def pins_of(source: Mapping[str, Any], index: Index, given: Mapping[str, Given] 
 
     ``given``: for each Python a wheel that the index does not hold. What it pulls in is in a group when its name says so.
     """
-    groups = {_name(item): group for group, items in source.get("groups", {}).items() for item in items}
-    for name in (*map(_name, source["requirements"]), *groups):
+    told = f"the requirements of {source['name']}"
+    groups = {_name(item, told): group for group, items in source.get("groups", {}).items() for item in items}
+    for name in (*(_name(item, told) for item in source["requirements"]), *groups):
         index.files(name)  # what uv says of an index that is not there reads like a package that is not there
     pins: dict[tuple[str, str], Pin] = {}
     for python in source["pythons"]:
@@ -130,8 +131,8 @@ def _group_of(name: str, grouped: Mapping[str, Sequence[str]]) -> str | None:
     return next((group for group, starts in grouped.items() if name.startswith(tuple(starts))), None)
 
 
-def _name(requirement: str) -> str:
-    return canonicalize_name(Requirement(requirement).name)
+def _name(text: str, told: str) -> str:
+    return canonicalize_name(requirement(text, told).name)
 
 
 def written(source: Mapping[str, Any], pins: Sequence[Pin], files: Mapping[str, Path], path: Path) -> Path:

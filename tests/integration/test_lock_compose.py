@@ -218,6 +218,26 @@ def test_a_flag_for_it(desk: Desk) -> None:
     assert not desk.written.exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("!!bad", "'!!bad' is no requirement: Expected package name"),
+        ("six @ file:///x.whl", "'six @ file:///x.whl' names an address"),
+        ("six @ https://me:secret@host/x.whl", "'six @ https://***@host/x.whl' names an address"),
+        ("-r more.txt", "'-r more.txt' is no requirement"),
+    ],
+)
+def test_what_no_lock_can_hold_is_refused_at_once(desk: Desk, text: str, told: str) -> None:
+    assert desk.lock("--extra", text) == 2
+    assert f"--extra: {told}" in desk.err
+    desk.settings(f'extra = ["numpy", "{text}"]\n')
+    for code in (desk.lock(), desk.plan("--python", PYTHON)):
+        assert code == 2
+        assert f"{desk.folder / 'paddle-bootstrap.toml'}: extra: {told}" in desk.err
+        assert "secret" not in desk.err
+    assert desk.paddle.index.asked == []
+
+
 def test_every_python_of_the_build(desk: Desk) -> None:
     """A cell that is missing is told; with all of them there, each Python gets its own file."""
     assert desk.lock("--all-pythons", paddle="3.1.1") == 12

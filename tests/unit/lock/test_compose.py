@@ -185,6 +185,12 @@ def test_an_unknown_lock_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "it has demo-1_0" in capsys.readouterr().err
 
 
+def test_sources_that_ask_for_no_requirement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = changed('"demo", ', '"demo @ file:///x.whl", ', SOURCES)
+    assert refused("http://127.0.0.1:9/simple", tmp_path, bad) == 2
+    assert "the requirements of demo-1_0: 'demo @ file:///x.whl' names an address" in capsys.readouterr().err
+
+
 def test_one_lock_alone_is_composed(tmp_path: Path) -> None:
     other = SOURCES[SOURCES.index("[[lock]]") :].replace("demo-1_0", "other")
     with SmallIndex(*files()) as index:
