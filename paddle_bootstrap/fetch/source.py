@@ -18,8 +18,9 @@ from urllib.request import url2pathname
 
 from paddle_bootstrap.fetch.failure import Kind, MirrorFailure
 from paddle_bootstrap.fetch.index_page import ACCEPT, Link, Page, parse, project_page
+from paddle_bootstrap.fetch.logins import Logins
 from paddle_bootstrap.fetch.patience import Patience
-from paddle_bootstrap.fetch.web import Answer, Logins, Web
+from paddle_bootstrap.fetch.web import Answer, Web
 from paddle_bootstrap.lock.model import Wheel
 from paddle_bootstrap.mirrors.model import Mirror
 

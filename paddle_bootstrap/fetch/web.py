@@ -8,7 +8,6 @@ import contextlib
 import http.client
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote, urljoin, urlsplit
@@ -16,11 +15,12 @@ from urllib.parse import quote, urljoin, urlsplit
 from paddle_bootstrap import __version__
 from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.fetch.failure import MirrorFailure
+from paddle_bootstrap.fetch.logins import Logins, Origin, origin_of
 from paddle_bootstrap.fetch.patience import Patience
 from paddle_bootstrap.fetch.proxies import proxy_for
 from paddle_bootstrap.fetch.speaking import speaking
 from paddle_bootstrap.fetch.trust import checked, is_named, unchecked
-from paddle_bootstrap.mirrors.credentials import Login, from_keyring, from_netrc, named_by, split
+from paddle_bootstrap.mirrors.credentials import Login, split
 from paddle_bootstrap.mirrors.model import Mirror
 
 AGENT = f"paddle-bootstrap/{__version__} (+https://github.com/paddle-bootstrap/paddle-bootstrap)"
@@ -28,8 +28,6 @@ REDIRECTS = (301, 302, 303, 307, 308)
 _LONGEST_CHAIN = 10
 _DRAINED = 64 * 1024  # bytes of an unwanted body that are read to keep the connection
 _SAFE = "%/:=&?~#+!$,;'@()*[]"
-
-Origin = tuple[str, str, int]  # scheme, host, port: what credentials belong to
 
 
 class Answer:
@@ -94,63 +92,8 @@ class Answer:
             self._connection.close()
 
 
-class Logins:
-    """The credentials of one mirror, learned once for all its connections."""
-
-    def __init__(self, mirror: Mirror, environ: Mapping[str, str]) -> None:
-        self._mirror = mirror
-        self._environ = environ
-        self._home = _origin(mirror.url)
-        self._lock = threading.Lock()
-        self._known: dict[Origin, Login | None] = {}
-        self._missing = ""  # what keeps the mirror's own login from being known
-        self._asked: dict[Origin, Login | None] = {}
-
-    def of(self, origin: Origin, login: Login | None) -> Login | None:
-        """What to send to ``origin``; ``login`` stood in a link that leads there, and the mirror's own address outranks it."""
-        with self._lock:
-            if origin == self._home and origin not in self._known:
-                self._known[origin] = self._own()  # not before it is asked for: a keyring may ask its user
-            if login and origin != self._home:
-                self._known.setdefault(origin, login)
-            return self._known.get(origin)
-
-    def after_refusal(self, origin: Origin) -> Login | None:
-        """After a 401: the keyring for the mirror itself; for another host only what netrc says of it by name."""
-        with self._lock:
-            if origin not in self._asked:
-                known = self._known.get(origin)
-                if origin != self._home:
-                    found = from_netrc(origin[1], self._environ, default=False)
-                elif self._mirror.auth:
-                    found = None
-                else:
-                    found = from_keyring(self._mirror.url, known.user if known else None, self._environ)
-                self._asked[origin] = found
-                self._known[origin] = found or known
-            return self._asked[origin]
-
-    def _own(self) -> Login | None:
-        given = self._mirror.login
-        if self._mirror.auth:
-            return self._named(given.user if given else None)
-        host = urlsplit(self._mirror.url).hostname
-        if host is None or (given and given.complete):
-            return given
-        found = from_netrc(host, self._environ, default=True)
-        return found if found and (given is None or given.user == found.user) else given
-
-    def _named(self, user: str | None) -> Login:
-        if not self._missing:
-            try:
-                return named_by(self._mirror.auth, self._mirror.url, user, self._environ)
-            except UsageError as error:
-                self._missing = str(error)
-        raise MirrorFailure("unreachable", f"it wants a login: {self._missing}")
-
-
 class Web:
-    """GET requests on behalf of one mirror, one at a time; connections are kept."""
+    """Requests on behalf of one mirror, one at a time; connections are kept."""
 
     def __init__(
         self,
@@ -180,6 +123,14 @@ class Web:
             url = _redirected(answer.url, answer.headers.get("Location"))
         raise MirrorFailure("refused", "it redirects without end")
 
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """The answer to ``body``, which goes to ``url`` and nowhere else."""
+        answer = self._authorised(url, headers, body)
+        if answer.status in REDIRECTS:
+            answer.close()
+            raise MirrorFailure("refused", "it redirects what it was sent")
+        return answer
+
     def close(self) -> None:
         for connection in self._connections.values():
             connection.close()
@@ -196,23 +147,23 @@ class Web:
                 with contextlib.suppress(OSError):  # closed meanwhile
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
-    def _authorised(self, url: str, headers: Mapping[str, str]) -> Answer:
+    def _authorised(self, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
         url, login = _bare(url)
-        origin = _origin(url)
+        origin = origin_of(url)
         if origin[0] == "https" and is_named(origin[1], origin[2], self.trusted):
             if login:
                 raise MirrorFailure("refused", "it leads to an address with credentials on a host of --trusted-host")
-            if self.mirror.auth and origin == _origin(self.mirror.url):
+            if self.mirror.auth and origin == origin_of(self.mirror.url):
                 raise MirrorFailure("unreachable", "it wants a login, and a host of --trusted-host gets none")
-            return self._ask(url, headers, None)
+            return self._ask(url, headers, body, None)
         sent = self.logins.of(origin, login)
-        answer = self._ask(url, headers, sent)
+        answer = self._ask(url, headers, body, sent)
         if answer.status == 401 and (found := self.logins.after_refusal(origin)) and found != sent:
             answer.close()
-            answer = self._ask(url, headers, found)
+            answer = self._ask(url, headers, body, found)
         return answer
 
-    def _ask(self, url: str, headers: Mapping[str, str], login: Login | None) -> Answer:
+    def _ask(self, url: str, headers: Mapping[str, str], body: bytes | None, login: Login | None) -> Answer:
         proxy = proxy_for(url, self.mirror, self.environ)
         parts = urlsplit(url)
         target = quote(parts.path or "/", safe=_SAFE) + (f"?{quote(parts.query, safe=_SAFE)}" if parts.query else "")
@@ -223,17 +174,17 @@ class Web:
             target = f"http://{parts.netloc}{target}"
             if proxy[2]:
                 sent["Proxy-Authorization"] = proxy[2].header()
-        key = (_origin(url), proxy)
+        key = (origin_of(url), proxy)
         while True:
             if self._given_up:
                 raise MirrorFailure("broken", "it was given up", retry=True)
             connection, fresh = self._connections.get(key), False
             if connection is None or connection.sock is None:
-                connection, fresh = self._connect(_origin(url), proxy), True
+                connection, fresh = self._connect(origin_of(url), proxy), True
                 self._connections[key] = connection
             try:
                 with speaking():
-                    connection.request("GET", target, headers=sent)
+                    connection.request("GET" if body is None else "POST", target, body, sent)
                     answer = Answer(connection, connection.getresponse(), url)
                 answer.heard = self._hear
                 self._hear()
@@ -273,11 +224,6 @@ class Web:
             raise
         connection.sock.settimeout(self.patience.read)
         return connection
-
-
-def _origin(url: str) -> Origin:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _bare(url: str) -> tuple[str, Login | None]:

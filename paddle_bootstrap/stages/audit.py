@@ -40,7 +40,8 @@ def audit_lock(wish: Wish, osv: str, exempt: Sequence[Exempt]) -> Audit:
     lock = standing_lock(wish)
     asked = subjects([(package.name, package.version) for package in pylock.packages(lock)])
     if "://" in osv:
-        known = service.ask(osv, list(dict.fromkeys((subject.name, str(subject.judged)) for subject in asked)))
+        packages = list(dict.fromkeys((subject.name, str(subject.judged)) for subject in asked))
+        known = service.ask(osv, packages, wish.environ)
     else:
         known = export.read(Path(osv), {subject.name for subject in asked})
     findings = judge(asked, known.advisories, exempt, _today(known))

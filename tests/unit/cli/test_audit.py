@@ -217,6 +217,7 @@ def test_a_service_that_knows_nothing_against_it(command: Command, lock: Path, s
         ({"body": {"/v1/querybatch": b'{"results": []}'}}, "not one for each package"),
         ({"body": {"/v1/querybatch": b'{"results": [{"vulns": [{}]}]}'}}, "advisories without id"),
         ({"body": {"/v1/vulns/PYSEC-7": b'{"id": "PYSEC-7"}'}}, "does not say which versions"),
+        ({"moved": {"/v1/vulns/PYSEC-7": "ftp://127.0.0.1/x"}}, "not on the web"),
     ],
 )
 def test_a_service_that_cannot_answer(
