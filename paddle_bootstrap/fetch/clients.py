@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.lock.model import Wheel
+from paddle_bootstrap.replacing import replace_file
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,7 @@ def record(store: Store, target: Path, lock: str, wheels: Sequence[Wheel]) -> No
     path = _place(store, client)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        fresh.write_text(json.dumps(asdict(client), indent=2) + "\n", encoding="utf-8")
-        fresh.replace(path)
+        replace_file(path, (json.dumps(asdict(client), indent=2) + "\n").encode())
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
@@ -56,7 +54,9 @@ def read(store: Store) -> tuple[list[Client], list[Path]]:
     found, unread = [], []
     folder = store.root / "targets"
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix == ".json")  # half-written ones end in a number
+        paths = sorted(
+            path for path in folder.iterdir() if path.suffix == ".json"
+        )  # half-written ones end in something else
     except FileNotFoundError:
         return [], []
     except OSError:

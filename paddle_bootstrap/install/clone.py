@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from paddle_bootstrap.install import distributions, kept
-from paddle_bootstrap.install.receipt import replace_bytes
+from paddle_bootstrap.replacing import replace_file
 
 
 def fresh_name(target: Path) -> Path:
@@ -94,7 +94,7 @@ def _renamed(path: Path, changes: list[tuple[bytes, bytes]]) -> bool:
         content = content.replace(old, new)
     if content == before:
         return False
-    replace_bytes(path, content, path.stat().st_mode & 0o7777)
+    replace_file(path, content)
     return True
 
 
@@ -106,7 +106,7 @@ def _correct_records(site_packages: Path, scripts: dict[str, Path]) -> None:
         before = distributions.rows(distribution.record)
         after = [_row(scripts[row[0]], row[0]) if row[0] in scripts else row for row in before]
         if after != before:
-            replace_bytes(distribution.record, distributions.text(after))
+            replace_file(distribution.record, distributions.text(after))
 
 
 def _row(path: Path, name: str) -> list[str]:

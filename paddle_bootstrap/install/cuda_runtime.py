@@ -18,8 +18,8 @@ from typing import Literal
 from paddle_bootstrap.errors import InstallFailed
 from paddle_bootstrap.install import distributions
 from paddle_bootstrap.install.elf import soname
-from paddle_bootstrap.install.receipt import replace_bytes
 from paddle_bootstrap.lock.model import Build, CudaLibraries, CudaRuntime, Lock
+from paddle_bootstrap.replacing import replace_file
 
 _DEFAULT_FOLDERS = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64", "usr/lib64", "lib", "usr/lib")
 _CUDNN_FOLDER = "usr/local/cuda/lib64"  # Paddle 2.6 looks here for cuDNN alone (paddle/phi/backends/dynload)
@@ -172,7 +172,7 @@ def _record(site_packages: Path, build: Build, links: Sequence[str]) -> None:
     known = {row[0] for row in kept}
     after = [*kept, *([name, "", ""] for name in links if name not in known)]
     if after != before:
-        replace_bytes(found.record, distributions.text(after))
+        replace_file(found.record, distributions.text(after))
 
 
 def _is_stale(path: Path, row: Sequence[str]) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from paddle_bootstrap.install.receipt import FOLDER, replace_bytes
+from paddle_bootstrap.install.receipt import FOLDER
+from paddle_bootstrap.replacing import replace_file
 
 _MARK = ".paddle-bootstrap-"
 _TOKEN = re.compile("[0-9a-f]{8}")
@@ -45,7 +46,7 @@ def announce(place: Path) -> tuple[Path, Path]:
     """Say in ``place``, a sibling, that what it will change places with is its last state; returns what was written."""
     pointer = place / FOLDER / _POINTER
     pointer.parent.mkdir(exist_ok=True)
-    replace_bytes(pointer, place.name[-8:].encode() + b"\n")
+    replace_file(pointer, place.name[-8:].encode() + b"\n", 0o644)
     return pointer.parent, pointer
 
 

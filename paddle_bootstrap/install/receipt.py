@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from paddle_bootstrap.errors import InstallFailed
+from paddle_bootstrap.replacing import replace_file
 
 FOLDER = ".paddle-bootstrap"
 FILES = "files.sha256"
@@ -99,18 +99,8 @@ def write(env: Path, receipt: Receipt, lock: Path, files: bytes) -> Receipt:
     folder.mkdir(exist_ok=True)
     for old in folder.glob("pylock.*.toml"):
         old.unlink()
-    replace_bytes(folder / f"pylock.{receipt.lock_name}.toml", lock.read_bytes())
-    replace_bytes(folder / FILES, files)
-    replace_bytes(folder / "receipt.json", (json.dumps(asdict(receipt), indent=2) + "\n").encode())
+    text = json.dumps(asdict(receipt), indent=2) + "\n"
+    replace_file(folder / f"pylock.{receipt.lock_name}.toml", lock.read_bytes(), 0o644)
+    replace_file(folder / FILES, files, 0o644)
+    replace_file(folder / "receipt.json", text.encode(), 0o644)
     return receipt
-
-
-def replace_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a new file and give it the old one's name: hard links to the old file keep what they had."""
-    fresh = path.with_name(f".{path.name}.new")
-    with open(fresh, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.chmod(mode)
-    fresh.replace(path)

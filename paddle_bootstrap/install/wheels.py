@@ -27,8 +27,8 @@ from installer.utils import Scheme, fix_shebang
 from paddle_bootstrap.errors import InstallFailed
 from paddle_bootstrap.host.interpreter import Interpreter
 from paddle_bootstrap.install import distributions
-from paddle_bootstrap.install.receipt import replace_bytes
 from paddle_bootstrap.lock.model import Wheel
+from paddle_bootstrap.replacing import replace_file
 
 INSTALLER = b"paddle-bootstrap\n"
 
@@ -184,7 +184,7 @@ class _Linked(WheelDestination):
             target = self.place.folder(where, self.wheel.name) / entry.path
             rows.append(_row(os.path.relpath(target, site_packages), entry))
         target = self._target(scheme, os.fspath(record_file_path))
-        replace_bytes(target, distributions.text(rows))
+        replace_file(target, distributions.text(rows), 0o644)
 
     def _target(self, scheme: Scheme, name: str) -> Path:
         """Where the file belongs; what stands there is removed. Raises InstallFailed for a name that leads elsewhere."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from paddle_bootstrap import progress, toml
-from paddle_bootstrap.errors import BootstrapError, NoMirrorServes, UsageError
+from paddle_bootstrap.errors import BootstrapError, InstallFailed, NoMirrorServes, UsageError
 from paddle_bootstrap.lock import pieces, resolving
 from paddle_bootstrap.lock.asked import requirement
 from paddle_bootstrap.lock.index import Index
@@ -26,6 +27,7 @@ from paddle_bootstrap.lock.pylock import SHIPPED
 from paddle_bootstrap.lock.rendering import Pin, render
 from paddle_bootstrap.lock.resolving import Question, tags_of
 from paddle_bootstrap.mirrors import official
+from paddle_bootstrap.replacing import replace_files
 
 SOURCES = Path(__file__).with_name("sources.toml")
 
@@ -83,10 +85,12 @@ def _compose_all(arguments: argparse.Namespace) -> None:
 def compose(source: Mapping[str, Any], workshop: Workshop) -> None:
     """Resolve, download, hash and write one lock and its pieces."""
     progress.step(f"composing {source['name']}")
+    path = workshop.into / f"pylock.{source['name']}.toml"
+    require_place(path)
     pins = pins_of(source, workshop.index)
     wheels = {wheel.filename: wheel for pin in pins for wheel in pin.wheels.values()}
     files = {name: workshop.index.obtain(wheel, workshop.wheels) for name, wheel in wheels.items()}
-    written(source, pins, files, workshop.into / f"pylock.{source['name']}.toml")
+    written(source, pins, files, path)
 
 
 def pins_of(source: Mapping[str, Any], index: Index, given: Mapping[str, Given] | None = None) -> list[Pin]:
@@ -148,11 +152,27 @@ def written(source: Mapping[str, Any], pins: Sequence[Pin], files: Mapping[str, 
 
 
 def replace_texts(texts: Mapping[Path, str]) -> None:
-    """Every file is written whole before the first gets its name."""
-    for path, text in texts.items():
-        path.with_name(path.name + ".new").write_text(text, encoding="utf-8")
-    for path in texts:
-        path.with_name(path.name + ".new").replace(path)
+    """Every file is written whole before the first gets its name. Raises InstallFailed."""
+    try:
+        replace_files({path: text.encode("utf-8") for path, text in texts.items()}, keep_owner=True)
+    except OSError as error:
+        raise _unwritable(next(iter(texts)), error) from error
+
+
+def require_place(path: Path) -> None:
+    """Raises InstallFailed where no file can be made beside ``path``: to be known before gigabytes are fetched for it."""
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            return
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> InstallFailed:
+    return InstallFailed(
+        f"cannot write the lock {path}: {error.strerror}",
+        hint=f"name a place where this user can write and that has room, or make {path.parent} one",
+    )
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from paddle_bootstrap.errors import ConfigError, InstallFailed, UsageError
-from paddle_bootstrap.mirrors.files import replace_file
 from paddle_bootstrap.mirrors.redact import redact
+from paddle_bootstrap.replacing import replace_file
 
 _PRIVATE = 0o600
 
@@ -76,7 +76,7 @@ class Journal:
         try:
             for change in changes:
                 change.path.parent.mkdir(parents=True, exist_ok=True)
-                replace_file(change.path, change.after, change.mode)
+                replace_file(change.path, change.after, change.mode, keep_owner=True)
         except OSError as error:
             self._restore(entry, force=False)
             raise InstallFailed(
@@ -112,7 +112,8 @@ class Journal:
         path = self.folder / f"{number:04}.json"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            replace_file(path, json.dumps({"schema": 1, "files": rows}, indent=1).encode(), _PRIVATE)
+            text = json.dumps({"schema": 1, "files": rows}, indent=1)
+            replace_file(path, text.encode(), _PRIVATE, keep_owner=True)
         except OSError as error:
             raise InstallFailed(
                 f"cannot write down what to undo: {path}: {error.strerror}", hint="nothing was changed"
@@ -171,7 +172,7 @@ def _put_back(row: _Row) -> None:
                     folder.rmdir()
         elif read(path) != (row.before, row.mode):
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, row.before, row.mode)
+            replace_file(path, row.before, row.mode, keep_owner=True)
     except OSError as error:
         raise InstallFailed(f"cannot write {path}: {error.strerror}", hint="paddle-bootstrap mirror undo") from error
 

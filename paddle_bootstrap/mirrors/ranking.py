@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from paddle_bootstrap import progress
-from paddle_bootstrap.mirrors.files import replace_file
 from paddle_bootstrap.mirrors.model import Mirror, identity
 from paddle_bootstrap.mirrors.redact import redact
+from paddle_bootstrap.replacing import replace_file
 
 FRESH = 86400.0  # seconds
 SCHEMA = 1
@@ -39,7 +39,7 @@ def remember(found: Sequence[Measured], environ: Mapping[str, str], *, now: floa
     path = _path(environ)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, text.encode(), 0o600)
+        replace_file(path, text.encode(), 0o600, keep_owner=True)
     except OSError as error:
         progress.warn(f"the order of the mirrors is not remembered: {path}: {error.strerror}")
 

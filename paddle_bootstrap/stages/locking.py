@@ -91,9 +91,10 @@ def compose_lock(wish: Wish, release: Release, pythons: Sequence[str], path: Pat
     """Write the lock of ``release`` for ``pythons`` to ``path``; every wheel in it is then in the store.
 
     ``records``: digests that others have recorded. Raises NoBuildFits when what was asked for does not go together,
-    FirstUse, NoMirrorServes, WrongBytes.
+    InstallFailed where ``path`` cannot be written, FirstUse, NoMirrorServes, WrongBytes.
     """
     _require_composable(release, pythons)
+    compose.require_place(path)
     progress.step(f"composing a lock for {release.package} {release.id}, Python {', '.join(pythons)}")
     source, rows = _source(wish, release, pythons), []
     with _index(wish) as index, closing(_hosts(wish, release)) as hosts, tempfile.TemporaryDirectory() as folder:

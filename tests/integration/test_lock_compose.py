@@ -283,6 +283,29 @@ def test_a_lock_that_is_there_is_not_overwritten(desk: Desk) -> None:
     assert desk.written.read_text() == "mine"
 
 
+@pytest.mark.parametrize("place", ["none", "/proc", "file"])
+@pytest.mark.parametrize("build", [("3.3.1", "cu126"), ("2.6.2", "cu118")], ids=["composed", "shipped"])
+def test_a_place_where_nothing_can_be_written(desk: Desk, place: str, build: tuple[str, str]) -> None:
+    """Told before anybody is asked for anything."""
+    (desk.folder / "file").write_text("")
+    output = desk.folder / place / "pylock.toml"
+    assert desk.lock("-o", str(output), paddle=build[0], build=build[1]) == 14
+    assert f"cannot write the lock {output}: " in desk.err
+    assert "name a place where this user can write" in desk.err
+    assert desk.paddle.index.asked == desk.paddle.cdn.asked == []
+    assert desk.pypi.fetched == []
+    assert sorted(path.name for path in desk.folder.iterdir()) == ["file", "paddle-bootstrap.toml"]
+
+
+def test_nothing_is_left_beside_a_lock(desk: Desk) -> None:
+    assert desk.lock() == 0, desk.err
+    assert sorted(path.name for path in desk.folder.iterdir()) == [
+        "paddle-bootstrap.toml",
+        "pylock.paddle.pieces.json",
+        "pylock.paddle.toml",
+    ]
+
+
 def test_a_shipped_lock_is_taken_as_it_is(desk: Desk) -> None:
     assert desk.run("--paddle", "2.6.2", "--build", "cu118") == 0, desk.err
     shipped = pylock.find("gpu-2_6_2-cu118")

@@ -77,15 +77,6 @@ def test_a_receipt_that_cannot_be_understood(tmp_path: Path, case: str) -> None:
         receipt.read(tmp_path)
 
 
-def test_a_replaced_file_leaves_its_other_name_alone(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("old")
-    os.link(tmp_path / "file", tmp_path / "linked")
-    receipt.replace_bytes(tmp_path / "file", b"new", 0o755)
-    assert ((tmp_path / "file").read_text(), (tmp_path / "linked").read_text()) == ("new", "old")
-    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o755
-    assert len(list(tmp_path.iterdir())) == 2
-
-
 @pytest.fixture
 def selection(provisioning: Provisioning) -> Selection:
     wheels = tuple(Wheel(name, "1", f"{name}.whl", size, name * 64) for name, size in (("a", 300), ("b", 100)))

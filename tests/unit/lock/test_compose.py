@@ -107,7 +107,7 @@ def test_the_same_sources_give_the_same_bytes(tmp_path: Path, monkeypatch: pytes
         second = composed(index.url, tmp_path / "b")
     assert second.read_bytes() == first.read_bytes()
     assert pieces.path_for(second).read_bytes() == pieces.path_for(first).read_bytes()
-    assert not list(tmp_path.glob("*/*.new"))
+    assert not list(tmp_path.glob("*/.pylock*"))
 
 
 def test_a_wheel_is_downloaded_once(tmp_path: Path) -> None:
