@@ -9,8 +9,16 @@ import re
 _USERINFO = re.compile(r"(?<=://)(?:[^/\s@:]*:(?!\d+/)[^\s@]*@(?:[^/\s@]*@)*|[^/\s]*@)")
 # Signed addresses (object stores, caches) carry their permission in the query.
 _QUERY = re.compile(r"(?<=[?&])([\w.~-]+)=[^&#\s\"'<>]+")
+_CLOSING = re.compile(r"\)[.,;:]?$")
 
 
 def redact(text: str) -> str:
     """``text`` with every address's user, password and query values replaced by ``***``."""
-    return _QUERY.sub(r"\1=***", _USERINFO.sub("***@", text))
+    return _QUERY.sub(_hidden, _USERINFO.sub("***@", text))
+
+
+def _hidden(found: re.Match[str]) -> str:
+    """A value may end in a parenthesis, and so may the text around an address: that one was opened before it."""
+    before, closing = found.string[: found.start()], _CLOSING.search(found[0])
+    kept = closing[0] if closing and before.count("(") > before.count(")") else ""
+    return f"{found[1]}=***{kept}"

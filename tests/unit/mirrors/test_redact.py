@@ -26,6 +26,10 @@ from paddle_bootstrap.mirrors.redact import redact
         ("https://host/x.whl?Signature=abc%2F&Expires=12", "https://host/x.whl?Signature=***&Expires=***"),
         ("see https://a:b@c/ and http://d:e@f/.", "see https://***@c/ and http://***@f/."),
         ("a mail to me@host", "a mail to me@host"),
+        ("name (https://h/x?token=abc)", "name (https://h/x?token=***)"),
+        ("name (https://h/x?a=b&token=abc), and", "name (https://h/x?a=***&token=***), and"),
+        ("(one) https://h/x?token=abc) (two)", "(one) https://h/x?token=*** (two)"),
+        ("(https://h/x?token=a)bc)", "(https://h/x?token=***)"),
     ],
 )
 def test_redact(text: str, shown: str) -> None:
@@ -36,6 +40,13 @@ def test_redact(text: str, shown: str) -> None:
 def test_no_password_survives(password: str) -> None:
     secret = f"S{password}S"
     assert secret not in redact(f"https://me:{secret}@host/simple")
+
+
+@given(st.text("abcXYZ019:@/%!$()*+,;=-._~", min_size=1), st.sampled_from(["{}", "name ({})", "({}), and", "f(x, {}"]))
+def test_no_value_of_a_query_survives(value: str, around: str) -> None:
+    secret = f"S{value}S"
+    assert secret not in redact(around.format(f"https://host/x?token={secret}"))
+    assert redact(around.format(f"https://host/x?token={secret}")) == around.format("https://host/x?token=***")
 
 
 @given(st.text(min_size=1), st.text())
