@@ -124,6 +124,11 @@ def releases() -> tuple[Release, ...]:
     return read(TABLE.read_text(encoding="utf-8"))
 
 
+def device_of(package: str) -> Device:
+    """What the builds of this name are for: ``gpu`` for ``paddlepaddle-gpu``. KeyError for a name without builds."""
+    return {each.package: each.device for each in releases()}[package]
+
+
 def read(text: str) -> tuple[Release, ...]:
     """Every build of the table ``text``, in that order."""
     return tuple(sorted(map(release, toml.loads(text)["release"]), key=_order, reverse=True))

@@ -16,7 +16,8 @@ from paddle_bootstrap.install.install import PADDLES
 from paddle_bootstrap.install.request import Request
 from paddle_bootstrap.install.target import TargetState
 from paddle_bootstrap.lock import pylock
-from paddle_bootstrap.lock.model import Device, Lock
+from paddle_bootstrap.lock.model import Lock
+from paddle_bootstrap.releases.model import device_of
 from paddle_bootstrap.stages.choosing import PROJECT_LOCK, standing_lock
 from paddle_bootstrap.stages.plan import Plan
 from paddle_bootstrap.stages.provision import fetch_wheels
@@ -66,9 +67,8 @@ def _by_what_is_there(wish: Wish, state: TargetState) -> Wish:
     found = sorted(PADDLES & here.keys())
     if len(found) != 1:
         return wish
-    device: Device = "gpu" if found[0] == "paddlepaddle-gpu" else "cpu"
     progress.note(f"{state.path} holds {found[0]} {here[found[0]].version}")
-    return replace(wish, paddle=here[found[0]].version, device=device)
+    return replace(wish, paddle=here[found[0]].version, device=device_of(found[0]))
 
 
 def _plan(wish: Wish, lock: Lock, state: TargetState, python: Interpreter) -> Plan:

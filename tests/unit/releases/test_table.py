@@ -10,9 +10,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from paddle_bootstrap import toml
+from paddle_bootstrap.install.install import PADDLES
 from paddle_bootstrap.lock import pylock
 from paddle_bootstrap.lock.choose import build_of
-from paddle_bootstrap.releases.model import TABLE, releases
+from paddle_bootstrap.releases.model import TABLE, device_of, releases
 
 ROWS = toml.read(TABLE)
 SCHEMA = Draft202012Validator(json.loads(TABLE.with_name("releases.schema.json").read_text()))
@@ -91,3 +92,11 @@ def test_old_pythons_have_an_abi_of_their_own() -> None:
     assert named["2.4.2 cu102"].filename("3.7") == "paddlepaddle_gpu-2.4.2-cp37-cp37m-manylinux1_x86_64.whl"
     assert named["2.6.2 post120"].filename("3.12") == "paddlepaddle_gpu-2.6.2.post120-cp312-cp312-linux_x86_64.whl"
     assert named["2.6.2 post120"].names == ("post120", "cu120")
+
+
+def test_a_name_says_which_device_its_builds_are_for() -> None:
+    """Whatever may stand in a target is known here, and no name is for both."""
+    assert {package: device_of(package) for package in PADDLES} == {"paddlepaddle": "cpu", "paddlepaddle-gpu": "gpu"}
+    assert all(device_of(each.package) == each.device for each in releases())
+    with pytest.raises(KeyError):
+        device_of("paddlepaddle-xpu")
