@@ -6,8 +6,6 @@ from the file itself on Paddle's own hosts (``first use``). Which mirror brought
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -194,19 +192,10 @@ def _given(release: Release, offer: Offer, folder: Path) -> Given:
     """The wheel as uv may see it: METADATA and nothing else, so that uv's words name Paddle's own pins in a conflict."""
     stub = folder / offer.filename
     info = f"{'-'.join(offer.filename.split('-')[:2])}.dist-info"
-    wheel = "Wheel-Version: 1.0\nGenerator: stub\nRoot-Is-Purelib: false\n"
-    files = {f"{info}/METADATA": offer.head.metadata, f"{info}/WHEEL": wheel}
     with zipfile.ZipFile(stub, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-        archive.writestr(f"{info}/RECORD", "".join(_record(name, text) for name, text in files.items()))
+        archive.writestr(f"{info}/METADATA", offer.head.metadata)
     row = Wheel(canonicalize_name(release.package), release.version, offer.filename, offer.size, offer.published or "")
     return Given(row, f"{release.package} @ {stub.as_uri()}")
-
-
-def _record(name: str, text: str) -> str:
-    digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-    return f"{name},sha256={digest},{len(text.encode())}\n"
 
 
 def _put(pins: Sequence[Pin], wheel: Wheel) -> None:
