@@ -34,9 +34,7 @@ class Head:
     """A wheel without its contents."""
 
     metadata: str
-    requirements: tuple[str, ...]  # Requires-Dist, as written
     directory: str  # sha256 over name, size and CRC-32 of every member: equal for equal files, on any host
-    unpacked: int  # bytes
 
 
 def head(filename: str, size: int, read: Read) -> Head:
@@ -49,9 +47,10 @@ def head(filename: str, size: int, read: Read) -> Head:
             metadata = archive.read(_info_member(members)).decode("utf-8")
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError) as error:
         raise NotThisWheel(f"it is no wheel: {error}") from error
+    _require_own(filename, metadata)
     told = "".join(f"{item.filename}\0{item.file_size}\0{item.CRC}\n" for item in members)
     digest = hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()
-    return Head(metadata, _requirements(filename, metadata), digest, sum(item.file_size for item in members))
+    return Head(metadata, digest)
 
 
 def _info_member(members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
@@ -63,8 +62,8 @@ def _info_member(members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
     return found[0]
 
 
-def _requirements(filename: str, metadata: str) -> tuple[str, ...]:
-    """Its Requires-Dist, once name and version are what the file's name says."""
+def _require_own(filename: str, metadata: str) -> None:
+    """Raises NotThisWheel unless name and version are what the file's name says, and every Requires-Dist can be read."""
     told = HeaderParser().parsestr(metadata)
     name, version = told.get("Name", ""), told.get("Version", "")
     wanted = parse_wheel_filename(filename)
@@ -74,13 +73,11 @@ def _requirements(filename: str, metadata: str) -> tuple[str, ...]:
         right = False
     if not right:
         raise NotThisWheel(f"its METADATA says {name or 'no name'} {version or 'without version'}")
-    requirements = tuple(told.get_all("Requires-Dist", []))
     try:
-        for requirement in requirements:
+        for requirement in told.get_all("Requires-Dist", []):
             Requirement(requirement)
     except InvalidRequirement as error:
         raise NotThisWheel(f"its METADATA cannot be read: {error}") from error
-    return requirements
 
 
 class _Ranged(io.RawIOBase):

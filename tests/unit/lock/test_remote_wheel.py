@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import zipfile
+from email.parser import HeaderParser
 
 import pytest
 from hypothesis import given, settings
@@ -31,12 +32,15 @@ class Ranges:
         return self.data[start:end]
 
 
+def required(metadata: str) -> list[str]:
+    return HeaderParser().parsestr(metadata).get_all("Requires-Dist", [])
+
+
 def test_a_few_ranges_are_enough() -> None:
     host = Ranges(BIG)
     found = head(NAME, len(BIG), host.read)
-    assert found.requirements == ('nvidia-nvtx-cu12==12.6.77; platform_system == "Linux"', "numpy>=1.21")
+    assert required(found.metadata) == ['nvidia-nvtx-cu12==12.6.77; platform_system == "Linux"', "numpy>=1.21"]
     assert found.metadata.startswith("Metadata-Version: 2.1\nName: paddlepaddle-gpu\n")
-    assert found.unpacked > 8 << 20
     assert len(host.asked) <= 4
     assert sum(end - start for start, end in host.asked) < 300_000
 
@@ -52,7 +56,7 @@ def test_metadata_may_stand_anywhere() -> None:
         for number in range(6000):
             archive.writestr(f"paddle/include/a/long/name/of/a/header/{number:08}.h", "x")
     data = buffer.getvalue()
-    assert head(NAME, len(data), Ranges(data).read).requirements == ()
+    assert required(head(NAME, len(data), Ranges(data).read).metadata) == []
 
 
 def test_the_directory_tells_files_apart() -> None:
