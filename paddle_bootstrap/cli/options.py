@@ -150,7 +150,10 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
         "--mirror", type=_TEXT, multiple=True, metavar="NAME|URL", help="Repeatable; these only, in this order."
     ),
     "connections": _option(
-        "--connections", type=click.IntRange(1, 64), metavar="N", help="To each mirror, at most. Default: its row's."
+        "--connections",
+        type=click.IntRange(1, 64),
+        metavar="N",
+        help="To each mirror, at most. Default: its row's; a first use takes one.",
     ),
     "limit_rate": _option(
         "--limit-rate", callback=_rate, metavar="RATE", help="Of all together, per second: 10M, 500k."

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from packaging.requirements import InvalidRequirement, Requirement
+from typing import TYPE_CHECKING
 
 from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.mirrors.redact import redact
 
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
 
 def requirement(text: str, told: str) -> Requirement:
     """What ``text`` asks for. Raises UsageError; ``told`` names the flag or the setting that it stands in."""
+    from packaging.requirements import InvalidRequirement, Requirement  # most runs ask for nothing
+
     said = f"{told}: {redact(text)!r}"
     try:
         found = Requirement(text)

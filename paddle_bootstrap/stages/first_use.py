@@ -13,6 +13,7 @@ from paddle_bootstrap import progress
 from paddle_bootstrap.errors import NoMirrorServes, WrongBytes
 from paddle_bootstrap.fetch.failure import MirrorFailure
 from paddle_bootstrap.fetch.patience import Patience
+from paddle_bootstrap.fetch.rate import Rate
 from paddle_bootstrap.fetch.source import patiently
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.filelock import held
@@ -24,11 +25,13 @@ from paddle_bootstrap.stages.paddle_hosts import Copy, Offer, PaddleHosts
 _BLOCK = 1 << 20  # bytes
 
 
-def learn(offer: Offer, wheel: Wheel, hosts: PaddleHosts, store: Store) -> tuple[Wheel, str]:
-    """``wheel`` as its bytes are, in the store, and the host that they came from.
+def learn(offer: Offer, wheel: Wheel, hosts: PaddleHosts, store: Store, limit_rate: float | None) -> tuple[Wheel, str]:
+    """``wheel`` as its bytes are, in the store, and the host that they came from: over one connection, at no more than
+    ``limit_rate`` bytes per second.
 
     What an interrupted run left is continued. Raises NoMirrorServes, WrongBytes.
     """
+    rate = Rate(limit_rate)
     tried = []
     with held(store.lock, f"the store {store.root}"), store.explained():
         store.require_space([Wheel(wheel.name, wheel.version, wheel.filename, offer.size, "0" * 64)])
@@ -36,7 +39,7 @@ def learn(offer: Offer, wheel: Wheel, hosts: PaddleHosts, store: Store) -> tuple
             place = _place(store, copy)
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
-                patiently(lambda: _download(copy, place, offer.filename, hosts), Patience())  # noqa: B023
+                patiently(lambda: _download(copy, place, offer.filename, hosts, rate), Patience())  # noqa: B023
             except MirrorFailure as failure:
                 tried.append(f"{copy.host}: {failure.reason}")
                 continue
@@ -63,7 +66,7 @@ def _place(store: Store, copy: Copy) -> Path:
     return store.root / "partial" / f"first-use-{digest[:32]}.part"
 
 
-def _download(copy: Copy, place: Path, filename: str, hosts: PaddleHosts) -> None:
+def _download(copy: Copy, place: Path, filename: str, hosts: PaddleHosts, rate: Rate) -> None:
     with place.open("ab") as file:
         start = file.tell()
         if start == copy.size:
@@ -76,11 +79,12 @@ def _download(copy: Copy, place: Path, filename: str, hosts: PaddleHosts) -> Non
                 raise MirrorFailure(
                     "broken", "its file changed, or it does not go on where it stopped", retry=start > 0
                 )
-            memory, done = memoryview(bytearray(_BLOCK)), start
+            memory, done = memoryview(bytearray(min(_BLOCK, rate.at_once))), start
             while count := body.read_into(memory):
                 file.write(memory[:count])
                 done += count
                 progress.transfer(filename, done, copy.size)
+                rate.wait_for(count)
         finally:
             body.close()
         if done != copy.size:

@@ -106,6 +106,7 @@ def compose_lock(wish: Wish, release: Release, pythons: Sequence[str], path: Pat
             learned_before(path, release),
             first_use=not wish.require_shipped,
             records=records,
+            limit_rate=wish.terms.limit_rate,
         )
         for python, offer in offers.items():
             wheel, how = vouching.of(offer, given[python].wheel)

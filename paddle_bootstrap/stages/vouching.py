@@ -31,6 +31,7 @@ class Vouching:
     earlier: Known
     first_use: bool  # whether a digest may be learned from its own host
     records: Path = RECORDS
+    limit_rate: float | None = None  # bytes per second
 
     def of(self, offer: Offer, wheel: Wheel) -> tuple[Wheel, Learned | None]:
         """``wheel`` with its digest, and how that is known; None: the index publishes it.
@@ -73,7 +74,7 @@ class Vouching:
         progress.warn(
             f"{offer.filename}: nobody publishes its digest; it is learned now from Paddle's own host: first use"
         )
-        found, host = learn(offer, wheel, self.hosts, self.store)
+        found, host = learn(offer, wheel, self.hosts, self.store, self.limit_rate)
         if earlier and earlier[0].sha256 != found.sha256:
             raise WrongBytes(
                 f"{host} has another {offer.filename} than on {earlier[1].on}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,13 @@ def test_a_first_use_is_told(desk: Desk) -> None:
         "TLS checked against certificate, not the host's own authorities"
     )
     assert f"{NAME}: first use, from paddle-cdn (" in desk.out
+
+
+def test_a_first_use_obeys_limit_rate(desk: Desk) -> None:
+    """Without the limit the whole command takes half a second."""
+    began = time.monotonic()
+    assert desk.lock("--limit-rate", "3M") == 0, desk.err
+    assert time.monotonic() - began >= len(DATA) / 3e6
 
 
 def test_require_shipped_refuses_it_before_and_after(desk: Desk) -> None:
