@@ -54,9 +54,7 @@ def read(store: Store) -> tuple[list[Client], list[Path]]:
     found, unread = [], []
     folder = store.root / "targets"
     try:
-        paths = sorted(
-            path for path in folder.iterdir() if path.suffix == ".json"
-        )  # half-written ones end in something else
+        paths = sorted(path for path in folder.iterdir() if path.suffix == ".json")  # half-written ones end otherwise
     except FileNotFoundError:
         return [], []
     except OSError:

@@ -51,7 +51,7 @@ def listing(place: Place, wheels: Sequence[tuple[Wheel, Path]], links: Sequence[
 
 def said_by(place: Place, wheel: Wheel, unpacked: Path) -> Digests:
     """What the RECORD of the unpacked ``wheel`` says of the files that it brought to ``place``; not of rewritten scripts."""
-    stem = "-".join(wheel.filename.split("-")[:2])
+    stem = wheel.stem
     folder, root = os.path.relpath(place.site_packages, place.env), os.fspath(unpacked)
     found = {}
     for name, digest in _rows(unpacked / f"{stem}.dist-info" / "RECORD"):

@@ -117,7 +117,7 @@ class _Unpacked(WheelSource):
     """A wheel that lies unpacked in a folder."""
 
     def __init__(self, wheel: Wheel, folder: Path) -> None:
-        name, version = wheel.filename.split("-")[:2]
+        name, version = wheel.stem.split("-")
         super().__init__(distribution=name, version=version)
         self.folder = folder
 

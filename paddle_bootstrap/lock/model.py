@@ -26,6 +26,11 @@ class Wheel:
     sha256: str  # lower-case hex
     pieces: tuple[str, ...] = ()  # sha256 of every 4 MiB piece; empty when the lock ships none
 
+    @property
+    def stem(self) -> str:
+        """NAME-VERSION as its file spells them: so are its folders called, STEM.dist-info and STEM.data."""
+        return "-".join(self.filename.split("-")[:2])
+
 
 @dataclass(frozen=True)
 class CudaLibraries:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+from paddle_bootstrap import progress
 from paddle_bootstrap.errors import ConfigError, DamagedLock, TargetRefused, UsageError
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.install import receipt
@@ -62,11 +63,11 @@ def _of_target(env: Path) -> Inventory:
             hint="name another target with --env, or a lock with --lock FILE",
         )
     site_packages = next(env.glob(f"lib/python{'.'.join(found.python.split('.')[:2])}/site-packages"), env)
-    vouched = _vouched(_own_lock(env, found))
+    vouched = _vouched_at(env, found)
     parts = []
     for wheel in (Wheel(**row) for row in found.wheels):
         file = _file(wheel, found.origins.get(wheel.sha256, ()), vouched)
-        licences = declared(_text(site_packages / _info(wheel) / "METADATA"))
+        licences = declared(_text(site_packages / f"{wheel.stem}.dist-info/METADATA"))
         parts.append(Part(wheel.name, wheel.version, (file,), licences))
     facts = (
         ("lock-sha256", found.lock_sha256),
@@ -79,16 +80,18 @@ def _of_target(env: Path) -> Inventory:
     return Inventory(found.lock_name, version, seed, tuple(parts), facts, datetime.fromisoformat(found.created))
 
 
-def _own_lock(env: Path, found: Receipt) -> Lock | None:
-    """The copy of the lock that lies beside the receipt; only for what it tells of its digests."""
-    with contextlib.suppress(DamagedLock):
-        return pylock.read(env / receipt.FOLDER / f"pylock.{found.lock_name}.toml")
-    return None
+def _vouched_at(env: Path, found: Receipt) -> Mapping[str, str]:
+    """As the copy of the lock beside the receipt tells it; else the receipt alone, which knows of first uses."""
+    path = env / receipt.FOLDER / f"pylock.{found.lock_name}.toml"
+    try:
+        return _vouched(pylock.read(path))
+    except DamagedLock as error:
+        progress.warn(f"{error}; of its digests only first uses are told, as the receipt has them")
+    return {file: words for file, _, words in (each.partition(": ") for each in found.first_use)}
 
 
-def _vouched(lock: Lock | None) -> Mapping[str, str]:
-    told = lock.learned if lock else ()
-    return {item.file: str(item).removeprefix(f"{item.file}: ") for item in told}
+def _vouched(lock: Lock) -> Mapping[str, str]:
+    return {item.file: str(item).removeprefix(f"{item.file}: ") for item in lock.learned}
 
 
 def _file(wheel: Wheel, mirrors: Sequence[str], vouched: Mapping[str, str]) -> File:
@@ -101,18 +104,17 @@ def _in_store(store: Store) -> Metadata:
     def metadata(wheel: Wheel) -> str:
         unpacked, packed = store.unpacked(wheel), store.has(wheel)
         if unpacked:
-            return _text(unpacked / _info(wheel) / "METADATA")
-        with contextlib.suppress(KeyError, zipfile.BadZipFile):
+            return _text(unpacked / f"{wheel.stem}.dist-info/METADATA")
+        try:
             if packed:
                 with zipfile.ZipFile(packed) as archive:
-                    return archive.read(f"{_info(wheel)}/METADATA").decode("utf-8", "replace")
+                    return archive.read(f"{wheel.stem}.dist-info/METADATA").decode("utf-8", "replace")
+        except (KeyError, zipfile.BadZipFile, zlib.error) as error:
+            mend = "paddle-bootstrap store verify --remove"
+            progress.warn(f"{packed}: its METADATA cannot be read ({error}), so its licence is not told; try {mend}")
         return ""
 
     return metadata
-
-
-def _info(wheel: Wheel) -> str:
-    return f"{'-'.join(wheel.filename.split('-')[:2])}.dist-info"
 
 
 def _text(path: Path) -> str:

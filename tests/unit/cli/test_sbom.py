@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -129,6 +131,49 @@ def test_of_a_lock(command: Command, lock: Path, here: Path) -> None:
     after = read(command("sbom", "--lock", lock, "--store", here / "store").out)
     assert component(after, "paddlepaddle")["licenses"][0]["license"]["id"] == "Apache-2.0"
     assert after["serialNumber"] == document["serialNumber"]
+
+
+def first_used(env: Path, name: str) -> dict[str, Any]:
+    """``name`` in a receipt that knows a first use, which nobody told of."""
+    path = env / receipt.FOLDER / "receipt.json"
+    told = f"{name}-1-py3-none-any.whl: first use, from host on 2026-01-01"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "first_use": [told]}))
+    return {"name": "paddle-bootstrap:digest", "value": "first use, from host on 2026-01-01"}
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_target_whose_copy_of_the_lock_is_damaged(command: Command, target: Path, damage: str) -> None:
+    """It is told, and what the receipt says of first uses still stands in the document."""
+    row = first_used(target, "apache")
+    assert row not in component(read(command("sbom", "--env", target).out), "apache")["properties"]
+    (copy,) = (target / receipt.FOLDER).glob("pylock.*.toml")
+    copy.write_text("[[packages") if damage == "cut" else copy.unlink()
+    said = command("sbom", "--env", target)
+    assert said.code == 0
+    assert f"warning: {copy}" in said.err
+    assert "only first uses are told" in said.err
+    document = read(said.out)
+    assert row in component(document, "apache")["properties"]
+    assert "digest" not in dict(properties(component(document, "text")))
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {  # of the same length: one of another is none of the store's wheels
+    "no archive": lambda content: bytes(len(content)),
+    "no METADATA": lambda content: content.replace(b"/METADATA", b"/METADATB"),
+    "other bytes": lambda content: re.sub(rb"(?<=info/METADATA)(?!PK)[^P].{9}", b"\xff" * 10, content, flags=re.DOTALL),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_wheel_in_the_store_that_cannot_be_read(command: Command, lock: Path, here: Path, damage: str) -> None:
+    store, wheels = Store(here / "store"), cpu_set(here / "wheels")
+    fill(store, wheels)
+    astor = next(store.path(each.sha256, each.path.name) for each in wheels if "astor" in each.path.name)
+    astor.write_bytes(DAMAGES[damage](astor.read_bytes()))
+    said = command("sbom", "--lock", lock, "--store", here / "store")
+    assert said.code == 0
+    assert f"warning: {astor}: its METADATA cannot be read" in said.err
+    assert "licenses" not in component(read(said.out), "astor")
 
 
 @pytest.mark.parametrize("name", ["gpu-2_6_2-cu118", "cpu-3_3_1"])
