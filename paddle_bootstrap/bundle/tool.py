@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import os
 import re
@@ -19,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from uv import find_uv_bin
 
+from paddle_bootstrap.digest import record_hash
 from paddle_bootstrap.errors import NoBuildFits, NoMirrorServes, UsageError
 from paddle_bootstrap.harness.subject import built_in_checks
 from paddle_bootstrap.host.interpreter import Interpreter
@@ -66,7 +65,7 @@ def own_wheel() -> tuple[str, bytes]:
     files[f"{info}/WHEEL"] = (
         f"Wheel-Version: 1.0\nGenerator: {NAME}\nRoot-Is-Purelib: true\nTag: py3-none-any\n".encode()
     )
-    rows = [f"{name},{_digest(content)},{len(content)}\n" for name, content in sorted(files.items())]
+    rows = [f"{name},{record_hash(content)},{len(content)}\n" for name, content in sorted(files.items())]
     files[f"{info}/RECORD"] = "".join([*rows, f"{info}/RECORD,,\n"]).encode()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -84,10 +83,6 @@ def _package_files() -> Iterator[tuple[str, bytes]]:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 yield f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes()
-
-
-def _digest(content: bytes) -> str:
-    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
 
 
 def needs(like: Interpreter, pythons: Sequence[str], mirrors: Sequence[Mirror], place: Path) -> Needs:

@@ -26,6 +26,7 @@ from paddle_bootstrap.bundle.reading import (
     sum_of,
     tar_header,
 )
+from paddle_bootstrap.digest import sha256_of
 from paddle_bootstrap.errors import InstallFailed, NoSpace
 
 HERE = Path(__file__).parent
@@ -43,11 +44,11 @@ class Part:
 
     def described(self) -> dict[str, Any]:
         """Its row in the manifest."""
-        digest, size = hashlib.sha256(), 0
-        for some in self.read():
-            digest.update(some)
-            size += len(some)
-        return {"name": self.name, "size": size, "sha256": digest.hexdigest()}
+        if isinstance(self.content, bytes):
+            size, sha256 = len(self.content), hashlib.sha256(self.content).hexdigest()
+        else:
+            size, sha256 = self.content.stat().st_size, sha256_of(self.content)
+        return {"name": self.name, "size": size, "sha256": sha256}
 
     def read(self) -> Iterator[bytes]:
         if isinstance(self.content, bytes):

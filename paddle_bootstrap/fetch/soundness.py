@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import hashlib
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -12,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from paddle_bootstrap.digest import record_hash_of, sha256_of
 from paddle_bootstrap.fetch.inventory import Stored
 
 _MOST = 8  # threads; beyond it the disk decides
-_CHUNK = 1024 * 1024  # bytes
 
 
 @dataclass(frozen=True)
@@ -43,17 +41,9 @@ def _damages(stored: Stored) -> Iterator[Damage]:
 
 def _wrong(wheel: Path, sha256: str) -> str | None:
     try:
-        return None if _digest(wheel, "sha256").hex() == sha256 else "its bytes are not those of its sha256"
+        return None if sha256_of(wheel) == sha256 else "its bytes are not those of its sha256"
     except OSError as error:  # a failing disk
         return f"cannot be read: {error.strerror}"
-
-
-def _digest(path: Path, algorithm: str) -> bytes:
-    digest = hashlib.new(algorithm)
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.digest()
 
 
 def _changes(unpacked: Path, wheel: Path | None) -> Iterator[str]:
@@ -79,7 +69,7 @@ def _changes(unpacked: Path, wheel: Path | None) -> Iterator[str]:
 def _change(path: Path, told: str) -> str | None:
     algorithm, _, digest = told.partition("=")
     try:
-        if digest and base64.urlsafe_b64encode(_digest(path, algorithm)).rstrip(b"=").decode() != digest:
+        if digest and record_hash_of(path, algorithm) != told:
             return "is changed"
     except OSError as error:
         return f"cannot be read: {error.strerror}"

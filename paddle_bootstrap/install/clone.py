@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import secrets
 import shutil
@@ -11,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from paddle_bootstrap.digest import record_hash
 from paddle_bootstrap.install import distributions, kept
 from paddle_bootstrap.replacing import replace_file
 
@@ -111,8 +110,7 @@ def _correct_records(site_packages: Path, scripts: dict[str, Path]) -> None:
 
 def _row(path: Path, name: str) -> list[str]:
     content = path.read_bytes()
-    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-    return [name, f"sha256={digest}", str(len(content))]
+    return [name, record_hash(content), str(len(content))]
 
 
 def give_to(tree: Path, uid: int, gid: int) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +16,12 @@ from typing import cast
 
 from installer.utils import Scheme
 
+from paddle_bootstrap.digest import sha256_of
 from paddle_bootstrap.install import distributions
 from paddle_bootstrap.install.wheels import Place
 from paddle_bootstrap.lock.model import Wheel
 
 _OURS = ("RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER")  # of a .dist-info: an installer writes or drops them
-_CHUNK = 1 << 20  # bytes
 _ESCAPES = (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"))  # as sha256sum writes names
 _MOST = 8  # threads; beyond it memory decides
 
@@ -71,15 +70,6 @@ def changed(place: Place, wheel: Wheel, unpacked: Path) -> list[str]:
     with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), _MOST)) as threads:
         now = threads.map(lambda path: _now(place.env / path), digests)
         return [path for path, digest in zip(digests, now, strict=True) if digest != digests[path]]
-
-
-def sha256_of(path: Path) -> str:
-    """In hex, read in pieces."""
-    digest, memory = hashlib.sha256(), memoryview(bytearray(_CHUNK))
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(memory):
-            digest.update(memory[:count])
-    return digest.hexdigest()
 
 
 def _now(path: Path) -> str | None:

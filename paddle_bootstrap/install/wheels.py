@@ -6,8 +6,6 @@ where that is possible, a copy elsewhere. No file is ever edited in place, so th
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import os
 import shutil
@@ -24,6 +22,7 @@ from installer.scripts import Script
 from installer.sources import WheelContentElement, WheelSource
 from installer.utils import Scheme, fix_shebang
 
+from paddle_bootstrap.digest import record_hash
 from paddle_bootstrap.errors import InstallFailed
 from paddle_bootstrap.host.interpreter import Interpreter
 from paddle_bootstrap.install import distributions
@@ -218,8 +217,7 @@ def link_or_copy(source: Path, target: Path, *, copies: bool) -> None:
 
 
 def _entry(name: str, data: bytes) -> RecordEntry:
-    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode("ascii").rstrip("=")
-    return RecordEntry(name, Hash("sha256", digest), len(data))
+    return RecordEntry(name, Hash.parse(record_hash(data)), len(data))
 
 
 def _row(name: str, entry: RecordEntry) -> list[str]:

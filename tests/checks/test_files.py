@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from paddle_bootstrap.digest import sha256_of
 from paddle_bootstrap.host.facts import HostFacts
 from paddle_bootstrap.install import receipt
-from paddle_bootstrap.install.contents import sha256_of
 from paddle_bootstrap.lock.model import Build, Wheel
 from paddle_bootstrap.results.model import CheckResult
 from tests.checks.judging import fails, judge, passes

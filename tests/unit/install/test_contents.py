@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from paddle_bootstrap.digest import sha256_of
 from paddle_bootstrap.host.interpreter import Interpreter
 from paddle_bootstrap.host.pythons import probe
 from paddle_bootstrap.install import contents, wheels
@@ -68,7 +69,7 @@ def test_every_file_stands_where_it_was_put(unpacked: Path, place: Place) -> Non
     found = listed(contents.listing(place, [(WHEEL, unpacked)], ()))
     here = "lib/python3/site-packages"
     assert {path: digest.lstrip("\\") for path, digest in found.items()} == {
-        path.replace("\n", "\\n"): contents.sha256_of(place.env / path)
+        path.replace("\n", "\\n"): sha256_of(place.env / path)
         for path in (
             *(f"{here}/odd/{name}" for name in ("plain.py", "unstated.py", "other.py", "pure.py", "line\nbreak.txt")),
             *(f"{here}/odd-1.dist-info/{name}" for name in ("METADATA", "WHEEL", "INSTALLER", "RECORD")),
