@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from paddle_bootstrap.harness.subject import built_in_checks
 from paddle_bootstrap.host.interpreter import Interpreter
 from paddle_bootstrap.lock import pylock
 from paddle_bootstrap.lock.model import Wheel
-from paddle_bootstrap.lock.resolving import tags_of
+from paddle_bootstrap.lock.resolving import environment, tags_of
 from paddle_bootstrap.mirrors.model import Mirror
 from paddle_bootstrap.mirrors.redact import redact
 
@@ -126,13 +125,14 @@ def _resolved(mirrors: Sequence[Mirror], lock: Path) -> Path:
     for mirror in mirrors:
         if mirror.kind != "simple" or mirror.holds != "pypi":
             continue
+        index = mirror.login.in_front_of(mirror.url) if mirror.login else mirror.url
         try:
             done = subprocess.run(
                 command,
                 input="\n".join(requirements),
                 capture_output=True,
                 text=True,
-                env=_environment(mirror),
+                env=environment(index, mirror.certificate),
                 timeout=_SECONDS,
                 check=False,
             )
@@ -148,14 +148,6 @@ def _resolved(mirrors: Sequence[Mirror], lock: Path) -> Path:
         hint="name an index that has every package: --mirror https://HOST/simple",
         tried=tried or ("no index of packages is configured",),
     )
-
-
-def _environment(mirror: Mirror) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("UV_", "PIP_", "PYTHON"))}
-    kept |= {name: os.environ[name] for name in ("UV_CACHE_DIR",) if name in os.environ}
-    certificate = {"SSL_CERT_FILE": mirror.certificate} if mirror.certificate else {}
-    index = mirror.login.in_front_of(mirror.url) if mirror.login else mirror.url
-    return {**kept, "UV_DEFAULT_INDEX": index, "NO_COLOR": "1", **certificate}
 
 
 def _running(requirements: Sequence[str]) -> Iterator[str]:

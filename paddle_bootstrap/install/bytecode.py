@@ -15,6 +15,7 @@ from paddle_bootstrap.errors import InstallFailed
 from paddle_bootstrap.host.interpreter import Interpreter
 from paddle_bootstrap.install import child
 from paddle_bootstrap.install.wheels import Place, link_or_copy
+from paddle_bootstrap.surroundings import neutral
 
 _PART = Path(__file__).with_name("compile_part.py")
 _MOST = 16  # processes; beyond it the disk decides
@@ -57,7 +58,7 @@ def _compile(python: Path, made: Mapping[Path, Path], environ: Mapping[str, str]
     pairs = [str(path) for pair in made.items() for path in pair]
     for folder in made.values():
         folder.mkdir()
-    clean = child.environment(environ)
+    clean = neutral(environ)
     command = [str(python), "-I", "-W", "ignore", str(_PART)]
     processes = [child.start([*command, str(share), str(shares), *pairs], clean) for share in range(shares)]
     try:

@@ -1,4 +1,4 @@
-"""Runs uv and the target's Python for an installation: none of the user's settings reach them, and none outlives this process.
+"""Runs uv and the target's Python for an installation: none outlives this process.
 
 A child that went on after ``kill -9`` of its parent would still write into a clone that the next run has begun to remove.
 """
@@ -11,14 +11,8 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 
-_SETTINGS = ("UV_", "PIP_", "PYTHON", "VIRTUAL_ENV", "CONDA_", "SOURCE_DATE_EPOCH")
 _SET_PDEATHSIG = 1  # linux/prctl.h
 _prctl = ctypes.CDLL(None).prctl
-
-
-def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """``environ`` without what would change how Python, pip or uv behave."""
-    return {name: value for name, value in environ.items() if not name.startswith(_SETTINGS)}
 
 
 def start(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[str]:

@@ -17,6 +17,7 @@ from paddle_bootstrap.host.python_places import uv_folder
 from paddle_bootstrap.install import child
 from paddle_bootstrap.mirrors.credentials import Login, named_by
 from paddle_bootstrap.mirrors.model import Mirror
+from paddle_bootstrap.surroundings import neutral
 
 _LISTING = "UV_PYTHON_DOWNLOADS_JSON_URL"  # a site's own list of interpreters instead of uv's: the user's word counts
 _SECONDS = 60.0  # to list what there is; uv knows it by heart, a site's list comes over the network
@@ -34,7 +35,7 @@ def make_environment(path: Path, python: str, environ: Mapping[str, str]) -> Non
     """A new virtual environment of the interpreter ``python``; ``path`` is missing or an empty directory."""
     told = _run(
         ["venv", "--quiet", "--no-project", "--no-cache", "--allow-existing", "--python", python, str(path)],
-        {**child.environment(environ), "UV_PYTHON_DOWNLOADS": "never"},
+        {**neutral(environ), "UV_PYTHON_DOWNLOADS": "never"},
     )
     if told is None:
         return
@@ -109,7 +110,7 @@ def _require_room(told: str, path: Path) -> None:
 
 def _listing(environ: Mapping[str, str]) -> dict[str, str]:
     own = {_LISTING: environ[_LISTING]} if environ.get(_LISTING) else {}
-    return {**child.environment(environ), **own, "UV_PYTHON_INSTALL_DIR": str(uv_folder(environ))}
+    return {**neutral(environ), **own, "UV_PYTHON_INSTALL_DIR": str(uv_folder(environ))}
 
 
 def _login(mirror: Mirror, environ: Mapping[str, str]) -> Login | None:

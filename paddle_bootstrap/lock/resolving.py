@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +15,11 @@ from packaging.requirements import Requirement
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from uv import find_uv_bin
 
-from paddle_bootstrap.errors import NoBuildFits
+from paddle_bootstrap.errors import NoBuildFits, NoMirrorServes
 from paddle_bootstrap.mirrors.redact import redact
+from paddle_bootstrap.surroundings import neutral
 
-_KEPT_OUT = ("UV_", "PIP_", "PYTHON", "VIRTUAL_ENV", "CONDA_")  # settings of whoever composes may not reach the lock
-_KEPT = ("UV_CACHE_DIR",)
+MANYLINUX = {"manylinux1": 5, "manylinux2010": 12, "manylinux2014": 17}  # old names: minor of the glibc that each means
 _PLATFORMS = (17, 28, *range(31, 41))  # minor versions of glibc that uv's --python-platform takes
 _DRAWN = re.compile("[\u00d7\u2500-\u257f\u25b6]+")  # what uv draws around its words
 
@@ -35,10 +35,14 @@ class Question:
     index: str  # may hold credentials: it goes into a variable, not into a command
     newest: str | None = None  # nothing that was uploaded later
     certificate: str | None = None
+    patience: float = 300.0  # seconds
 
 
 def resolve(question: Question, python: str) -> list[Requirement]:
-    """What uv takes for ``python``: each pinned with ``==``, or with the address it was given. Raises NoBuildFits."""
+    """What uv takes for ``python``: each pinned with ``==``, or with the address it was given.
+
+    Raises NoBuildFits, and NoMirrorServes when the index takes too long.
+    """
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder, "constraints.txt")
         constraints.write_text("\n".join(question.constraints), encoding="utf-8")
@@ -46,14 +50,7 @@ def resolve(question: Question, python: str) -> list[Requirement]:
         command += ["--only-binary", ":all:", "--python", sys.executable, "--python-version", python]
         command += ["--python-platform", _platform(question.glibc), "--constraints", str(constraints), "-"]
         command += ["--exclude-newer", question.newest] if question.newest else []
-        done = subprocess.run(
-            command,
-            input="\n".join(question.requirements),
-            capture_output=True,
-            text=True,
-            env=_environment(question),
-            check=False,
-        )
+        done = _run(command, question, python)
     if done.returncode:
         raise NoBuildFits(
             f"uv could not resolve {question.name} for Python {python}",
@@ -63,10 +60,30 @@ def resolve(question: Question, python: str) -> list[Requirement]:
     return [Requirement(line) for line in done.stdout.splitlines() if "==" in line or " @ " in line]
 
 
-def _environment(question: Question) -> Mapping[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name in _KEPT or not name.startswith(_KEPT_OUT)}
-    certificate = {"SSL_CERT_FILE": question.certificate} if question.certificate else {}
-    return {**kept, "UV_DEFAULT_INDEX": question.index, "NO_COLOR": "1", **certificate}
+def _run(command: Sequence[str], question: Question, python: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
+            input="\n".join(question.requirements),
+            capture_output=True,
+            text=True,
+            env=environment(question.index, question.certificate),
+            timeout=question.patience,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NoMirrorServes(
+            f"uv could not resolve {question.name} for Python {python} in {question.patience:g} s",
+            tried=[f"{redact(question.index)}: it answers too slowly, or not at all"],
+            hint="run the same command again, what uv has learned is kept; or name a faster index as an origin",
+        ) from error
+
+
+def environment(index: str, certificate: str | None) -> dict[str, str]:
+    """For a uv that asks ``index``: settings of whoever runs us may not reach its answer."""
+    cache = {name: os.environ[name] for name in ("UV_CACHE_DIR",) if name in os.environ}
+    checked = {"SSL_CERT_FILE": certificate} if certificate else {}
+    return {**neutral(os.environ), **cache, "UV_DEFAULT_INDEX": index, "NO_COLOR": "1", **checked}
 
 
 def _words(stderr: str) -> str:
@@ -83,7 +100,7 @@ def _platform(glibc: str) -> str:
 def tags_of(python: str, glibc: str) -> list[Tag]:
     """The tags of a CPython on the oldest host that the lock is for, so that one file serves every host."""
     minor, oldest = int(python.split(".")[1]), int(glibc.split(".")[1])
-    legacy = {17: "manylinux2014_x86_64", 12: "manylinux2010_x86_64", 5: "manylinux1_x86_64"}
+    legacy = {number: f"{name}_x86_64" for name, number in MANYLINUX.items()}
     platforms = ["linux_x86_64"]
     for number in range(oldest, 4, -1):
         platforms += [f"manylinux_2_{number}_x86_64", *([legacy[number]] if number in legacy else [])]

@@ -26,13 +26,13 @@ from paddle_bootstrap.host import pythons
 from paddle_bootstrap.host.interpreter import Interpreter
 from paddle_bootstrap.lock import pieces
 from paddle_bootstrap.lock.model import Lock, Wheel
+from paddle_bootstrap.lock.resolving import MANYLINUX
 from paddle_bootstrap.stages.mirrors import mirrors_of
 from paddle_bootstrap.stages.plan import Plan, plan_fetch
 from paddle_bootstrap.stages.provision import fetch_wheels
 from paddle_bootstrap.stages.wish import Wish
 
-_OLD = {"manylinux1": 5, "manylinux2010": 12, "manylinux2014": 17}
-_OLDEST = 17  # minor of glibc: no wheel of the tool's runs on an older one
+_OLDEST = MANYLINUX["manylinux2014"]  # minor of glibc: no wheel of the tool's runs on an older one
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _glibc(plan: Plan, tools: Sequence[Wheel]) -> str:
 
 def _minor(platform: str) -> int | None:
     found = re.match(r"manylinux_2_(\d+)_|(manylinux\d+)_", platform)
-    return (int(found[1]) if found[1] else _OLD.get(found[2])) if found else None
+    return (int(found[1]) if found[1] else MANYLINUX.get(found[2])) if found else None
 
 
 def fill_store(bundle: Opened, root: Path) -> tuple[Path, ...]:

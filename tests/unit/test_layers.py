@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "paddle_bootstrap"
 LAYERS = (
-    {"errors", "digest", "progress", "filelock", "replacing", "toml", ""},
+    {"errors", "digest", "progress", "filelock", "replacing", "surroundings", "toml", ""},
     {"host", "releases", "mirrors", "results", "unpack"},
     {"lock", "fetch", "install", "harness", "reports", "diagnose", "images"},
     {"bundle", "fleet", "supply"},

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from paddle_bootstrap.errors import InstallFailed
-from paddle_bootstrap.install import child, uv
+from paddle_bootstrap.install import uv
+from paddle_bootstrap.surroundings import neutral
 
 PARENT = """
 import os, sys
@@ -39,7 +40,7 @@ def test_settings_are_kept_out() -> None:
     hostile = dict.fromkeys(
         ("UV_INDEX_URL", "PIP_TARGET", "PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX", "SOURCE_DATE_EPOCH"), "x"
     )
-    assert child.environment({**hostile, "PATH": "/bin", "LANG": "C"}) == {"PATH": "/bin", "LANG": "C"}
+    assert neutral({**hostile, "PATH": "/bin", "LANG": "C"}) == {"PATH": "/bin", "LANG": "C"}
 
 
 def test_uv_says_what_is_wrong(tmp_path: Path) -> None:
