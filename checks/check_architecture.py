@@ -59,7 +59,7 @@ def check_machine_code(device, host, run):
         "no Paddle is installed here",
         measured="no folder paddle in site-packages",
         expected="a GPU build",
-        fix="paddle-bootstrap install --env DIR",
+        fix="paddle-bootstrap install --env DIR --repair",
     )
     expect(
         told["libraries"],

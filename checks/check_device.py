@@ -140,7 +140,7 @@ def check_cnn(device, run, warn):
         measured=got["shape"],
         expected="[1, 10]",
         likely="files of two Paddle versions are mixed",
-        fix="see install.files; to install again: paddle-bootstrap install --env DIR",
+        fix="see install.files; to install again: paddle-bootstrap install --env DIR --repair",
     )
     elsewhere = {name: place for name, place in got["places"].items() if place != got["device"]}
     expect(

@@ -10,14 +10,14 @@ from paddle_bootstrap.harness import expect, few
 from paddle_bootstrap.toml import read
 
 PADDLES = read(Path(__file__).with_name("limits.toml"))["packages"]["paddle"]
-AGAIN = "install again: paddle-bootstrap install --env DIR"
+AGAIN = "install again: paddle-bootstrap install --env DIR --repair"
 
 
 @pytest.mark.level("quick")
 def check_packages(lock, run):
     """Names and versions are those of the lock.
 
-    Fix: install again: paddle-bootstrap install --env DIR
+    Fix: install again: paddle-bootstrap install --env DIR --repair
     """
     found = run("distributions.found")
     wrong = {wheel.name: wheel.version for wheel in lock.wheels if found.get(wheel.name) != [wheel.version]}
@@ -38,7 +38,7 @@ def check_packages(lock, run):
 def check_files(lock, run):
     """Every installed file has its recorded size.
 
-    Fix: install again: paddle-bootstrap install --env DIR
+    Fix: install again: paddle-bootstrap install --env DIR --repair
     """
     told = run("distributions.changed", names=[wheel.name for wheel in lock.wheels])
     expect(
@@ -63,7 +63,7 @@ def check_files(lock, run):
 def check_single_paddle(run):
     """One Paddle is installed, once.
 
-    Fix: install again: paddle-bootstrap install --env DIR
+    Fix: install again: paddle-bootstrap install --env DIR --repair
     """
     paddles = run("distributions.beside", names=PADDLES)
     expect(
@@ -72,7 +72,7 @@ def check_single_paddle(run):
         measured=f"none of {few(PADDLES)}",
         expected="one of them",
         likely="it was removed, or another environment was meant: --env DIR",
-        fix="paddle-bootstrap install --env DIR",
+        fix="paddle-bootstrap install --env DIR --repair",
     )
     expect(
         len(paddles) == 1,
@@ -88,7 +88,7 @@ def check_single_paddle(run):
 def check_build(lock, run):
     """Paddle imports and is the lock's build.
 
-    Fix: install again: paddle-bootstrap install --env DIR
+    Fix: install again: paddle-bootstrap install --env DIR --repair
     """
     build, told = lock.build, run("paddle_build.build")
     wanted = {"version": build.version, "compiled_with_cuda": build.device == "gpu"}

@@ -10,7 +10,7 @@ from paddle_bootstrap.harness import expect, few
 from paddle_bootstrap.toml import read
 
 FAMILIES = read(Path(__file__).with_name("limits.toml"))["cuda_libraries"]["families"]
-AGAIN = "install again: paddle-bootstrap install --env DIR"
+AGAIN = "install again: paddle-bootstrap install --env DIR --repair"
 WITHOUT = "env -u LD_LIBRARY_PATH paddle-bootstrap verify --env DIR"
 
 
@@ -19,7 +19,7 @@ WITHOUT = "env -u LD_LIBRARY_PATH paddle-bootstrap verify --env DIR"
 def check_origin(lock, run):
     """CUDA libraries come from where they should.
 
-    Fix: install again: paddle-bootstrap install --env DIR
+    Fix: install again: paddle-bootstrap install --env DIR --repair
     """
     would = run("libraries.found", names=names_of(lock))
     expect_at_home(would["files"].values(), would["site_packages"], lock)  # first: a foreign cuDNN aborts the process
@@ -46,7 +46,7 @@ def expect_at_home(paths, site_packages, lock):
 def check_load(lock, run):
     """Every CUDA library that is needed loads.
 
-    Fix: install again: paddle-bootstrap install --env DIR
+    Fix: install again: paddle-bootstrap install --env DIR --repair
     """
     lacking = sorted(set(needs_of(lock)) - set(names_of(lock)))
     expect(
@@ -74,7 +74,7 @@ def check_load(lock, run):
 def check_cudnn(lock, run):
     """Paddle finds the expected cuDNN.
 
-    Fix: install again: paddle-bootstrap install --env DIR
+    Fix: install again: paddle-bootstrap install --env DIR --repair
     """
     build, found = lock.build, run("paddle_build.cudnn")
     fits, wanted = bool(found), "any"

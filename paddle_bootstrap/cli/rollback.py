@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
@@ -27,7 +28,7 @@ def command(*, verbose: bool, **params: Any) -> int:  # noqa: ARG001 every verb 
     if done.absent:
         progress.warn(f"not in that state, since they came later: {', '.join(done.absent)}")
     say(f"{done.path} is back at {_told(done.now)}")
-    say(f"to go forward to {_told(done.before)}:  paddle-bootstrap rollback")
+    say(f"to go forward to {_told(done.before)}:  paddle-bootstrap rollback --env {shlex.quote(str(done.path))}")
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from typing import Any
 
 import click
@@ -118,7 +119,7 @@ def verify(*, remove: bool, verbose: bool, **params: Any) -> int:
             say(line)
     if damages:
         count = f"{len(damages)} of its wheels and unpacked copies are damaged"
-        mend = "paddle-bootstrap store verify --remove"
+        mend = f"paddle-bootstrap store verify --remove --store {shlex.quote(str(store.root))}"
         hint = "they are removed; the next fetch or install brings them again" if remove else f"take them out: {mend}"
         raise DamagedStore(f"the store {store.root}: {count}", hint=hint)
     say(f"{store.root}: everything is as it was verified")

@@ -39,7 +39,9 @@ def _lines(removal: Removal, *, would: str) -> list[str]:
         lines = [f"{would}removed: {here}, with {len(removal.ours)} packages of its lock"]
         lines += [f"{would}removed too, though no lock brought them: {others}"] if others else []
     else:
-        lines = [f"{would}removed from {here}: {_listed(removal.ours)}"]
+        lines = [
+            f"{would}removed from {here}: {_listed(removal.ours) or 'the receipt alone, for all was there before'}"
+        ]
         lines += [f"stays: {others}"] if others else []
     return lines + ([f"{would}removed: its kept state {removal.last}"] if removal.last else [])
 

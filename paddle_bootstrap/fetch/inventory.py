@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.fetch.store import Store, bytecode_of
 from paddle_bootstrap.filelock import held
 
 _SHA256 = re.compile("[0-9a-f]{64}")
+_PARTIAL = re.compile(r"([0-9a-f]{64}|first-use-[0-9a-f]{32})\.\w+")
+_OURS = frozenset({"wheels", "partial", "unpacked", "unpacking", "targets", "locks", "lock", "ranking.json"})
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class Inventory:
 
 
 def read(store: Store) -> Inventory:
-    """Look at everything; a store that is not there is empty."""
+    """Look at everything; a store that is not there is empty. Raises UsageError for what is no store."""
+    _require_store(store.root)
     found: dict[str, tuple[Path | None, Path | None]] = {}
     for path in (store.root / "wheels" / "sha256").glob("??/*/*.whl"):
         found[path.parent.name] = (path, None)
@@ -57,6 +61,17 @@ def read(store: Store) -> Inventory:
     return Inventory(
         tuple(sorted(wheels, key=lambda each: (-_size(each), each.name, each.sha256))), tuple(_rests(store))
     )
+
+
+def _require_store(root: Path) -> None:
+    """What else stands at ``root`` is not ours to call sound, nor to remove."""
+    told = [] if root.is_dir() or not os.path.lexists(root) else ["it is no directory"]
+    if root.is_dir() and not (root / "wheels" / "sha256").is_dir():
+        told = [f"it holds {name}" for name in sorted(path.name for path in root.iterdir()) if name not in _OURS]
+    if told:
+        raise UsageError(
+            f"{root} is no store of wheels", tried=told[:5], hint="give --store the directory of one, or leave it out"
+        )
 
 
 def _stored(sha256: str, wheel: Path | None, unpacked: Path | None) -> Stored:
@@ -75,7 +90,8 @@ def _info(unpacked: Path | None) -> list[Path]:
 
 
 def _rests(store: Store) -> Iterator[Rest]:
-    for path in sorted((store.root / "partial").glob("*")):
+    partials = [path for path in (store.root / "partial").glob("*") if _PARTIAL.fullmatch(path.name)]
+    for path in sorted(partials):
         yield Rest("partial", path, taken(path), path.stat().st_mtime)
     unmade = (path for path in (store.root / "unpacked").glob("??/*.*") if not _is_bytecode(path))
     for path in sorted([*(store.root / "unpacking").glob("*"), *unmade]):

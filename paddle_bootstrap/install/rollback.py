@@ -49,6 +49,7 @@ def _kept(path: Path) -> Path:
     if last is None:
         what = f"no earlier state of the target {path} is kept" if path.exists() else f"there is no target {path}"
         hint = "one is kept by the next installation that changes it; to change it now: paddle-bootstrap install --lock FILE"
+        hint = hint if path.exists() else "give --env the directory of a target"
         raise TargetRefused(what, hint=hint)
     return last
 

@@ -165,7 +165,8 @@ def _selected(lock: Lock, pylock: Pylock, interpreter: Interpreter, groups: Sequ
         raise NoBuildFits(
             f"{lock.path.name} does not fit {_told(interpreter)}: {error}",
             hint="give another --python (a target keeps its own: then a new --env too), or another --lock: this one "
-            f"serves {_served(lock, pylock)}",
+            f"serves {_served(lock, pylock)}"
+            + ("; to rehearse without a GPU: --device cpu" if lock.build and lock.build.device == "gpu" else ""),
         ) from error
     except (UndefinedComparison, UndefinedEnvironmentName) as error:
         raise DamagedLock(f"{lock.path}: a marker cannot be judged: {error}") from error

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from paddle_bootstrap import progress
-from paddle_bootstrap.errors import TargetRefused
+from paddle_bootstrap.errors import TargetRefused, UsageError
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.fetch.unpacked import unpack_missing, unpacked
 from paddle_bootstrap.host.interpreter import Interpreter
@@ -65,6 +65,11 @@ def _by_what_is_there(wish: Wish, state: TargetState) -> Wish:
         return wish
     here = distributions.present(distributions.site_packages_of(state.path, state.interpreter))
     found = sorted(PADDLES & here.keys())
+    if not found:
+        raise UsageError(
+            f"{state.path} holds no Paddle, so nothing tells which lock it is to be held against",
+            hint="name one: --lock NAME (or --device cpu, --paddle VERSION)",
+        )
     if len(found) != 1:
         return wish
     progress.note(f"{state.path} holds {found[0]} {here[found[0]].version}")

@@ -16,6 +16,7 @@ from paddle_bootstrap.errors import NoBuildFits, NoMirrorServes, UsageError
 from paddle_bootstrap.harness.devices import visible
 from paddle_bootstrap.host import pythons
 from paddle_bootstrap.host.facts import HostFacts
+from paddle_bootstrap.install import receipt
 from paddle_bootstrap.install.target import own_python
 from paddle_bootstrap.lock import pylock
 from paddle_bootstrap.lock.choose import build_of, choose, require_asked, require_first_use_allowed
@@ -65,7 +66,7 @@ def choose_build(wish: Wish, facts: Facts) -> Choice:
     wanted = _wanted(wish)
     if wish.lock is not None:
         return Choice("named", choose(wish.lock, wish.paddle, wish.device, wish.build))
-    return _of_project(wish, wanted) or _of_table(wish, wanted, meant(wish, facts()))
+    return _of_project(wish, wanted) or _of_target(wish) or _of_table(wish, wanted, meant(wish, facts()))
 
 
 def survey(wish: Wish, facts: HostFacts) -> tuple[HostFacts, tuple[Judged, ...]]:
@@ -141,7 +142,7 @@ def _composed(wish: Wish, release: Release, python: str) -> Lock:
 
 def told_what_is_served(wish: Wish, choice: Choice | None, python: str, error: NoMirrorServes) -> NoMirrorServes:
     """``error`` with the newest fitting build that a mirror has, and how to take it."""
-    found = serving.first(wish, choice.older, python) if choice else None
+    found = serving.first(wish, choice.older, python) if choice and not wish.allow_older else None
     if found is None:
         return error
     there = "its lock is shipped" if wish.offline else "is served"
@@ -205,6 +206,19 @@ def _of_project(wish: Wish, wanted: Wanted) -> Choice | None:
     upgrade = f"to move on: paddle-bootstrap lock --upgrade {wanted}"
     require_asked(lock, str(path), wish.paddle, wish.device, wish.build, hint=upgrade)
     return Choice(f"of this project: {path}", lock)
+
+
+def _of_target(wish: Wish) -> Choice | None:
+    """What the target holds, where nothing else is asked for. A rehearsal's target is no reason to rehearse again: the GPU
+    is what a host is judged by, unless its device is named; but what is repaired is what is there."""
+    asked = (wish.paddle, wish.device, wish.build, wish.allow_older, wish.extra)
+    found = None if any(asked) else receipt.read(wish.env)
+    if found is None or not (wish.repair or (found.build and found.build.get("device") == "gpu")):
+        return None
+    path = wish.env / receipt.FOLDER / f"pylock.{found.lock_name}.toml"
+    if not path.is_file():
+        return None
+    return Choice(f"what {wish.env} holds", pylock.read(_shipped_twin(path) or path))
 
 
 def _shipped_twin(path: Path) -> Path | None:

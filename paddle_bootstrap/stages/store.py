@@ -71,6 +71,7 @@ def prune(store: Store, *, everything: bool, older_than: float | None, dry_run: 
 
     Raises CouldNotLook when it is not known what a target uses.
     """
+    inventory.read(store)
     if not store.root.is_dir():
         return [], 0
     found = uses(store)

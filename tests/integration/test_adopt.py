@@ -278,3 +278,12 @@ def test_what_cannot_be_adopted(it: Provisioning, tmp_path: Path) -> None:
         assert (done.returncode, says in done.stderr, "next:  " in done.stderr) == (14, True, True), done.stderr
     write_lock(it.lock("cpu"), it.sets["cpu"])
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_one_without_paddle(it: Provisioning) -> None:
+    """What it should hold is not guessed."""
+    by_hand(it, "cpu", leave_out=("paddlepaddle",))
+    done = run(it, "adopt", str(it.env), "--store", str(it.store.root))
+    assert done.returncode == 2, done.stdout
+    assert f"{it.env} holds no Paddle" in done.stderr
+    assert "name one: --lock NAME" in done.stderr

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.wheels import ONE, Provisioning, untrue_rows
+from tests.fakes.wheels import CPU, ONE, Provisioning, untrue_rows
 
 LIST = ".paddle-bootstrap/files.sha256"
 
@@ -61,3 +63,42 @@ def test_a_whole_target_stays_what_it_is(it: Provisioning) -> None:
     before = (it.env / LIST).read_bytes()
     assert it.install("one", "--repair").returncode == 0
     assert (it.env / LIST).read_bytes() == before
+
+
+def by_itself(it: Provisioning, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """A verb on the target, with no lock named, on a host that has no GPU to choose by."""
+    command = [
+        sys.executable,
+        "-m",
+        "paddle_bootstrap",
+        verb,
+        "--env",
+        str(it.env),
+        "--store",
+        str(it.store.root),
+        *words,
+    ]
+    environ = {**os.environ, "HOME": str(it.root)}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=it.root, env=environ)
+
+
+def test_what_is_there_is_repaired(it: Provisioning) -> None:
+    """A rehearsal's target too: the receipt tells what belongs there."""
+    assert it.install("cpu").returncode == 0
+    (it.site_packages() / "astor/__init__.py").unlink()
+    done = by_itself(it, "install", "--repair", "--offline")
+    assert done.returncode == 0, done.stderr
+    assert it.edition() == CPU
+
+
+def test_a_target_of_the_gpu_build_keeps_it(it: Provisioning) -> None:
+    told = by_itself(it, "plan").stdout
+    assert f"what {it.env} holds" in told
+    assert "(up to date)" in told
+    assert "up to date" not in by_itself(it, "plan", "--device", "cpu").stdout
+
+
+def test_a_rehearsal_says_nothing_of_the_next_run(it: Provisioning) -> None:
+    """`up` on a host that lacks a GPU is rejected, whatever was rehearsed there before."""
+    assert it.install("cpu").returncode == 0
+    assert by_itself(it, "up", "--offline").returncode == 1

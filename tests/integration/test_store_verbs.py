@@ -23,7 +23,8 @@ def it(tmp_path: Path) -> Provisioning:
 
 
 def store(it: Provisioning, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "paddle_bootstrap", "store", *words, "--store", str(it.store.root)]
+    place = [] if "--store" in words else ["--store", str(it.store.root)]
+    command = [sys.executable, "-m", "paddle_bootstrap", "store", *words, *place]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -233,3 +234,20 @@ def test_bytecode_goes_with_its_wheel(it: Provisioning) -> None:
     assert alone.is_dir()
     store(it, "prune", "--all")
     assert list((it.store.root / "unpacked").glob("??/*")) == []
+
+
+@pytest.mark.parametrize("verb", ["list", "prune", "verify"])
+def test_what_is_no_store_is_left_alone(it: Provisioning, verb: str) -> None:
+    elsewhere = it.root / "elsewhere"
+    (elsewhere / "partial").mkdir(parents=True)
+    (elsewhere / "partial/mine").write_text("mine")
+    (elsewhere / "notes.txt").write_text("mine too")
+    done = store(it, verb, "--store", str(elsewhere))
+    assert done.returncode == 2, done.stdout
+    assert f"error: {elsewhere} is no store of wheels" in done.stderr
+    assert "it holds notes.txt" in done.stderr
+    assert sorted(path.name for path in elsewhere.rglob("*")) == ["mine", "notes.txt", "partial"]
+    assert store(it, verb, "--store", str(elsewhere / "notes.txt")).returncode == 2
+    (elsewhere / "notes.txt").unlink()
+    store(it, verb, "--store", str(elsewhere))
+    assert (elsewhere / "partial/mine").exists()
