@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from packaging.version import Version
 
-from paddle_bootstrap.errors import FirstUse, UsageError
+from paddle_bootstrap.errors import FirstUse, NoBuildFits, UsageError
 from paddle_bootstrap.lock import pylock
 from paddle_bootstrap.lock.model import Build, Device, Lock
 from paddle_bootstrap.releases.model import Release
@@ -87,7 +87,15 @@ def _shipped(wanted: Wanted) -> Lock:
         lock for lock in locks if lock.build and lock.build.device == wanted.device and _takes(wanted, lock.build)
     ]
     if not fitting:
-        return pylock.read(pylock.for_version(wanted.paddle, wanted.device))
+        version = "of any version" if wanted.paddle == AUTO else wanted.paddle
+        build = f", build {wanted.build}" if wanted.build else ""
+        raise NoBuildFits(
+            f"no shipped lock holds Paddle {version} for {wanted.device}{build}",
+            tried=[
+                f"{each.id}: {each.package} {each.version}, {each.device}" for lock in locks if (each := lock.build)
+            ],
+            hint="ask for one of these with --paddle and --device, or give a lock of your own with --lock FILE",
+        )
     return max(fitting, key=lambda lock: Version(lock.build.version if lock.build else "0"))
 
 

@@ -18,7 +18,6 @@ from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.pylock import Package, PackageWheel, Pylock, PylockSelectError, PylockValidationError
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
-from packaging.version import Version
 
 from paddle_bootstrap import toml
 from paddle_bootstrap.errors import DamagedLock, NoBuildFits, UsageError
@@ -26,7 +25,6 @@ from paddle_bootstrap.host.interpreter import Interpreter
 from paddle_bootstrap.lock import keys, pieces
 from paddle_bootstrap.lock.model import (
     Build,
-    Device,
     Learned,
     Lock,
     Locked,
@@ -78,19 +76,6 @@ def find(wanted: str) -> Path:
         f"no such lock: {wanted}",
         tried=(f"a file {path.absolute()}", *(f"shipped lock {name}" for name in by_name)),
         hint=f"give a pylock file, or one of {', '.join(by_name)}",
-    )
-
-
-def for_version(version: str | None, device: Device) -> Path:
-    """The shipped lock of ``device`` that holds Paddle ``version``; None: the newest. Raises NoBuildFits."""
-    builds = [(path, build) for path in shipped() if (build := read(path).build)]
-    fitting = [(path, build) for path, build in builds if build.device == device and version in (None, build.version)]
-    if fitting:
-        return max(fitting, key=lambda pair: Version(pair[1].version))[0]
-    raise NoBuildFits(
-        f"no shipped lock holds Paddle {version or 'of any version'} for {device}",
-        tried=[f"{build.id}: {build.package} {build.version}, {build.device}" for _, build in builds],
-        hint="give one of these versions to --paddle, or a lock of your own with --lock FILE",
     )
 
 

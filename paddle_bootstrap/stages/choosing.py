@@ -230,7 +230,7 @@ def _shipped_twin(path: Path) -> Path | None:
 def _of_table(wish: Wish, wanted: Wanted, here: HostFacts) -> Choice:
     unseen = blind(here) if wanted.device == "gpu" else None
     if unseen and wanted.is_open:
-        shipped = pylock.read(pylock.for_version(None, "gpu"))
+        shipped = choose(None, None, "gpu")
         return Choice(f"the GPU lock that is shipped, for there is nothing to choose by ({unseen})", shipped)
     judged = judge_all(here, replace(wanted, anywhere=unseen is not None))
     chosen = _chosen(wish, judged, wanted.python)

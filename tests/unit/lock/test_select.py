@@ -156,15 +156,6 @@ def test_a_lock_that_changes_in_use_is_refused(tmp_path: Path) -> None:
     assert "was changed while it was in use" in str(caught.value)
 
 
-def test_the_version_and_the_device_choose_the_lock() -> None:
-    assert pylock.for_version(None, "gpu") == pylock.for_version("2.6.2", "gpu") == pylock.find(GPU)
-    assert pylock.for_version("3.3.1", "cpu") == pylock.find(CPU)
-    with pytest.raises(NoBuildFits) as caught:
-        pylock.for_version("3.3.1", "gpu")
-    assert str(caught.value) == "no shipped lock holds Paddle 3.3.1 for gpu"
-    assert f"{GPU}: paddlepaddle-gpu 2.6.2, gpu" in caught.value.tried
-
-
 def test_a_lock_is_found_by_name_or_path(tmp_path: Path) -> None:
     assert pylock.find(CPU).name == "pylock.cpu-3_3_1.toml"
     path = write(tmp_path)
