@@ -112,13 +112,13 @@ def _configured(root: Path, path: Path, depth: int) -> Iterator[Path]:
 def link(site_packages: Path, build: Build) -> tuple[str, ...]:
     """Link the wheels' libraries into paddle/libs under both names and record them; returns the links' paths in site-packages.
 
-    Relative links survive the swap and a moved target. Links of an earlier lock that lead nowhere now are removed.
+    Relative links survive the swap and a moved target. Links that an earlier lock had, or that lead nowhere, are removed.
     """
     folder = site_packages / "paddle" / "libs"
-    for path in folder.iterdir():
-        if path.is_symlink() and not path.exists():
-            path.unlink()
     wanted = _wanted(site_packages, build)
+    for path in folder.iterdir():
+        if path.is_symlink() and (not path.exists() or (path.name not in wanted and _is_ours(path))):
+            path.unlink()
     made = [name for name, library in wanted.items() if _linked(folder / name, os.path.relpath(library, folder))]
     names = sorted(f"paddle/libs/{name}" for name in made)
     _record(site_packages, build, names)
@@ -134,11 +134,19 @@ def unlinked(site_packages: Path, build: Build) -> tuple[str, ...]:
 def _wanted(site_packages: Path, build: Build) -> dict[str, Path]:
     """Name in paddle/libs -> NVIDIA's library."""
     wanted: dict[str, Path] = {}
-    for library in sorted(site_packages.glob("nvidia/*/lib/*.so*")):
+    for library in _libraries(site_packages):
         wanted[library.name] = library
         if _serves(library.name, build):
             wanted.setdefault(_bare(library.name), library)
     return wanted
+
+
+def _libraries(site_packages: Path) -> list[Path]:
+    """NVIDIA's, as far as a wheel brought them: what else lies there may be anything."""
+    records = (found.record for found in distributions.present(site_packages).values())
+    brought = {row[0] for record in records if record.is_file() for row in distributions.rows(record)}
+    every = sorted(site_packages.glob("nvidia/*/lib/*.so*"))
+    return [path for path in every if path.relative_to(site_packages).as_posix() in brought]
 
 
 def _bare(name: str) -> str:
@@ -151,6 +159,10 @@ def _serves(name: str, build: Build) -> bool:
     needs = build.libraries.needs if build.libraries else {}
     major = needs.get(_bare(name))
     return major is None or f"{name}.".startswith(f"{_bare(name)}.{major}.")
+
+
+def _is_ours(link: Path) -> bool:
+    return os.readlink(link).startswith("../../nvidia/")  # noqa: PTH115
 
 
 def _linked(path: Path, leads: str) -> bool:

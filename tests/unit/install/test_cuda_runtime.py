@@ -113,6 +113,9 @@ def site_packages(tmp_path: Path) -> Path:
     for name in names:
         (place / "nvidia" / name).parent.mkdir(parents=True, exist_ok=True)
         (place / "nvidia" / name).write_bytes(b"")
+        info = place / f"nvidia_{Path(name).name.replace('.', '_')}-1.dist-info"
+        info.mkdir()
+        (info / "RECORD").write_text(f"nvidia/{name},,0\n{info.name}/RECORD,,\n")
     (place / "paddle/libs").mkdir(parents=True)
     (place / "paddle/libs/libown.so.1").write_bytes(b"Paddle's")
     (place / "paddlepaddle_gpu-2.6.2.dist-info").mkdir()
@@ -161,6 +164,18 @@ def test_stale_links_go(site_packages: Path, build: Build) -> None:
     assert links_in(site_packages) == {name: leads for name, leads in LINKS.items() if "cublas" not in name}
     assert "cublas" not in (site_packages / "paddlepaddle_gpu-2.6.2.dist-info/RECORD").read_text()
     assert not any("cublas" in name for name in made)
+
+
+def test_a_file_that_no_wheel_brought_is_not_linked(site_packages: Path, build: Build) -> None:
+    """Also where an earlier installation has linked it; somebody's own link stays."""
+    libs = site_packages / "paddle/libs"
+    (site_packages / "nvidia/cudnn/lib/libforeign.so.1").write_bytes(b"")
+    assert cuda_runtime.unlinked(site_packages, build) == tuple(sorted(LINKS))
+    (libs / "libforeign.so.1").symlink_to("../../nvidia/cudnn/lib/libforeign.so.1")
+    (libs / "libtheirs.so").symlink_to("libown.so.1")
+    made = cuda_runtime.link(site_packages, build)
+    assert links_in(site_packages) == {**LINKS, "libtheirs.so": "libown.so.1"}
+    assert made == tuple(f"paddle/libs/{name}" for name in sorted(LINKS))
 
 
 def test_a_paddle_without_record(site_packages: Path, build: Build) -> None:
