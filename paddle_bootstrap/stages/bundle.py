@@ -49,6 +49,10 @@ class Order:
 def create(wish: Wish, order: Order) -> tuple[Path, ...]:
     """Fetch what is missing and write the bundle; returns its files. Equal input gives equal bytes."""
     require_checks(order.checks)
+    if order.sign_key and not order.sign_key.is_file():  # told before gigabytes are fetched
+        raise UsageError(
+            f"the signing key {order.sign_key} is not there", hint="give an SSH or minisign key: --sign-key FILE"
+        )
     checks = list(_check_parts(order.checks))
     with tempfile.TemporaryDirectory() as folder, _interpreter(order.interpreter, Path(folder)) as python:
         place = Path(folder)
