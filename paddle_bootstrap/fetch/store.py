@@ -21,6 +21,7 @@ from pathlib import Path
 from paddle_bootstrap.errors import DamagedLock, InstallFailed, NoSpace
 from paddle_bootstrap.lock.model import Wheel
 from paddle_bootstrap.progress import human_bytes
+from paddle_bootstrap.replacing import sync_folder
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -129,7 +130,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.partial(wheel).replace(path)
             self.map_of(wheel).unlink(missing_ok=True)
-            _flush(path.parent)
+            sync_folder(path.parent)
         return path
 
     def require_space(self, wheels: Sequence[Wheel]) -> None:
@@ -172,11 +173,3 @@ def _size(path: Path) -> int:
         return path.stat().st_blocks * 512  # a partial file has holes
     except OSError:
         return 0
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

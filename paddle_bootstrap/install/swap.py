@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from paddle_bootstrap.errors import InstallFailed, TargetRefused
+from paddle_bootstrap.replacing import sync_folder
 
 _AT_FDCWD = -100
 _NOREPLACE = 1
@@ -29,13 +30,13 @@ def exchange(clone: Path, target: Path) -> None:
     """
     _sync_file_system(clone)
     _rename(clone, target, _EXCHANGE if target.exists() else _NOREPLACE)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def take_away(target: Path, place: Path) -> None:
     """Rename ``target`` to ``place``, a free name beside it: all of it is gone in one step."""
     _rename(target, place, _NOREPLACE)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def require_swappable(target: Path, beside: Path) -> None:
@@ -106,14 +107,6 @@ def uninterrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _sync_file_system(path: Path) -> None:

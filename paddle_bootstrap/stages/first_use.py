@@ -23,6 +23,7 @@ from paddle_bootstrap.lock.remote_wheel import NotThisWheel, head
 from paddle_bootstrap.stages.paddle_hosts import Copy, Offer, PaddleHosts
 
 _BLOCK = 1 << 20  # bytes
+_STEP = 1 << 22  # bytes between two lines of progress
 
 
 def learn(offer: Offer, wheel: Wheel, hosts: PaddleHosts, store: Store, limit_rate: float | None) -> tuple[Wheel, str]:
@@ -79,11 +80,13 @@ def _download(copy: Copy, place: Path, filename: str, hosts: PaddleHosts, rate: 
                 raise MirrorFailure(
                     "broken", "its file changed, or it does not go on where it stopped", retry=start > 0
                 )
-            memory, done = memoryview(bytearray(min(_BLOCK, rate.at_once))), start
+            memory, done, told = memoryview(bytearray(min(_BLOCK, rate.at_once))), start, start
             while count := body.read_into(memory):
                 file.write(memory[:count])
                 done += count
-                progress.transfer(filename, done, copy.size)
+                if done - told >= _STEP or done == copy.size:
+                    told = done
+                    progress.transfer(filename, done, copy.size)
                 rate.wait_for(count)
         finally:
             body.close()
