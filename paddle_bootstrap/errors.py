@@ -56,7 +56,7 @@ class DamagedLock(BootstrapError):
     """A lock that is not valid PEP 751, lacks hashes, or disagrees with its piece digests."""
 
     exit_code = 11
-    hint = "Restore the lock from version control, or rebuild it with: make locks"
+    hint = "Restore the lock from version control, or compose it again: paddle-bootstrap lock -o FILE"
 
 
 class NoMirrorServes(BootstrapError):

@@ -54,7 +54,7 @@ def _of_packages(before: Packages, after: Packages) -> Iterator[str]:
         if was is None or now is None:
             yield f"{name} {' and '.join(now or was or {})} {'comes' if now else 'goes'}"
         elif set(was) != set(now):
-            yield f"{name} {' and '.join(was)} becomes {' and '.join(now)}"
+            yield f"{name} {' and '.join(was)} {'become' if len(was) > 1 else 'becomes'} {' and '.join(now)}"
         else:
             yield from _of_files(name, was, now)
 

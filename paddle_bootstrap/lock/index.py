@@ -26,7 +26,7 @@ from paddle_bootstrap.mirrors.redact import redact
 JSON_PAGE = "application/vnd.pypi.simple.v1+json"
 SECONDS = 60.0  # without a byte
 _TOLD = ("filename", "url", "hashes", "size")  # of every file
-_HINT = "locks are composed from an index with PEP 691 pages and PEP 700 fields: --index URL"
+_HINT = "is the name right? Locks are composed from an index with PEP 691 pages and PEP 700 fields (make locks: --index URL)"
 _FAILURES = (OSError, http.client.HTTPException, ValueError)
 
 

@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +73,20 @@ def write_lock(wish: Wish, path: Path, *, all_pythons: bool) -> Lock:
 def upgrade(wish: Wish, *, all_pythons: bool) -> tuple[Lock, Lock]:
     """The project's lock composed anew; returns the old one, which has moved beside it, and the new one."""
     old = kept_lock(wish)
-    before = {path: _text(path) for path in (old.path, pieces.path_for(old.path)) if path.is_file()}
-    new = write_lock(wish, old.path, all_pythons=all_pythons)
-    if _text(new.path) == before[old.path]:
-        return old, new
-    compose.replace_texts({path.with_name(path.name + ".old"): text for path, text in before.items()})
-    return pylock.read(old.path.with_name(old.path.name + ".old")), new
+    wish = replace(wish, device=wish.device or (old.build.device if old.build else None))
+    paths = (old.path, pieces.path_for(old.path))
+    before = {path: _text(path) for path in paths if path.is_file()}
+    compose.require_place(old.path)
+    with tempfile.TemporaryDirectory(dir=old.path.parent, prefix=".lock-") as folder:
+        for path, text in before.items():  # what it has learned of a file binds the new one
+            Path(folder, path.name).write_text(text, encoding="utf-8")
+        write_lock(wish, Path(folder, old.path.name), all_pythons=all_pythons)
+        after = {path: _text(Path(folder, path.name)) for path in paths}
+    if after[old.path] == before[old.path]:
+        return old, old
+    kept = {path.with_name(path.name + ".old"): text for path, text in before.items()}
+    compose.replace_texts({**kept, **after})  # the old one has its name before the new one has its own
+    return pylock.read(old.path.with_name(old.path.name + ".old")), pylock.read(old.path)
 
 
 def _text(path: Path) -> str:
