@@ -25,6 +25,16 @@ class Measurement:
     unit: str
     floor: float | None = None
     source: str | None = None
+    peers: float | None = None  # median of the other equal cards of the host
+    load: str | None = None  # clocks, temperature, power and throttle reasons while it was taken: one line
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """Why a deviation counts as passed, and until which day: somebody has written that into the settings."""
+
+    reason: str
+    expires: str  # "2027-01-01"
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ class CheckResult:
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     evidence: Mapping[str, str] = field(default_factory=dict)  # "stderr", "traceback", "stack": text, tail kept
+    accepted: Accepted | None = None  # found failed or warned, and passed all the same; what was found stays beside it
 
 
 @dataclass(frozen=True)
