@@ -30,14 +30,6 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Accepted:
-    """Why a deviation counts as passed, and until which day: somebody has written that into the settings."""
-
-    reason: str
-    expires: str  # "2027-01-01"
-
-
-@dataclass(frozen=True)
 class CheckResult:
     """What one check found. ``failed`` is evidence about the host, ``error`` is evidence about us."""
 
@@ -57,7 +49,12 @@ class CheckResult:
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     evidence: Mapping[str, str] = field(default_factory=dict)  # "stderr", "traceback", "stack": text, tail kept
-    accepted: Accepted | None = None  # found failed or warned, and passed all the same; what was found stays beside it
+    accepted: Mapping[str, str] | None = None  # "reason", "expires": a known deviation that the settings let pass
+
+    @property
+    def counts_as(self) -> Outcome:
+        """What it means for the verdict: a deviation that was accepted is passed, and its outcome still tells what it is."""
+        return "passed" if self.accepted and self.outcome in ("failed", "warned") else self.outcome
 
 
 @dataclass(frozen=True)
@@ -88,10 +85,10 @@ class Results:
 
 def judge(checks: Sequence[CheckResult]) -> Verdict:
     """Any failed: rejected. Else nothing run, or a required check skipped or in error: inconclusive. Else accepted."""
-    if any(check.outcome == "failed" for check in checks):
+    if any(check.counts_as == "failed" for check in checks):
         return "rejected"
-    if any(check.required and check.outcome in ("skipped", "error") for check in checks):
+    if any(check.required and check.counts_as in ("skipped", "error") for check in checks):
         return "inconclusive"
-    if not any(check.outcome in ("passed", "warned") for check in checks):
+    if not any(check.counts_as in ("passed", "warned") for check in checks):
         return "inconclusive"
     return "accepted"
