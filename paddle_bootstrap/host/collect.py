@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from paddle_bootstrap.host import filesystems, libraries, linux, nvidia, nvml
+from paddle_bootstrap.host import filesystems, kernel_log, libraries, linux, nvidia, nvml, processes
 from paddle_bootstrap.host.facts import Driver, HostFacts
+from paddle_bootstrap.host.variables import of_interest
 
-NVML_SECONDS = 60.0  # the first initialisation without persistence mode can take many seconds
+NVML_SECONDS = nvml.START_SECONDS
 
 
 def collect(
@@ -25,6 +26,7 @@ def collect(
     with nvml.asking(environ) as child:
         files = _files(root, environ, paths or {})
         module = nvidia.kernel_module(root)
+        log, waiting = kernel_log.gather(root), processes.waiting(root)
         told = nvml.finish(child, deadline)
     return HostFacts(
         **files,
@@ -32,6 +34,12 @@ def collect(
         gpus=told.gpus,
         visible_devices=environ.get("CUDA_VISIBLE_DEVICES"),
         pynvml_problem=told.problem,
+        kernel_log=log.lines,
+        kernel_log_source=log.source,
+        kernel_log_begins=log.begins,
+        uptime=kernel_log.uptime(root),
+        stuck=processes.stuck(root, waiting),
+        variables=of_interest(environ),
     )
 
 

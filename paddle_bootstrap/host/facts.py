@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Unknown:
-    """A value that could not be read, and why."""
+    """A value that could not be read, and why. ``code``: what NVML returned, where it was NVML that refused."""
 
     reason: str
+    code: int | None = field(default=None, compare=False)
 
     def __bool__(self) -> bool:
         return False
+
+
+@dataclass(frozen=True)
+class Unsupported(Unknown):
+    """This GPU or this driver has no such thing: nothing that could be wrong."""
+
+
+@dataclass(frozen=True)
+class Abandoned(Unknown):
+    """Not asked any more, because of something else that failed; that one is told where it was asked."""
+
+
+NOT_READ = Unknown("it was not read")
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,23 @@ class FileSystem:
 
 
 @dataclass(frozen=True)
+class KernelLine:
+    """One line of the kernel's log."""
+
+    seconds: float  # after boot
+    text: str
+
+
+@dataclass(frozen=True)
+class StuckProcess:
+    """A process that waits in the kernel (state D) and uses the GPU driver."""
+
+    pid: int
+    name: str
+    holds: tuple[str, ...]  # /dev/nvidia0 ...; none: it is known by its name
+
+
+@dataclass(frozen=True)
 class HostFacts:
     """Everything read of one host."""
 
@@ -80,6 +112,12 @@ class HostFacts:
     device_nodes: tuple[DeviceNode, ...]
     visible_devices: str | None  # CUDA_VISIBLE_DEVICES as set for this run
     pynvml_problem: str | None  # another distribution shadows the module, or it is too old
+    kernel_log: tuple[KernelLine, ...] | Unknown = field(default=NOT_READ, metadata={"told": False})  # oldest first
+    kernel_log_source: str = ""
+    kernel_log_begins: float = 0.0  # seconds after boot from which on the log is whole
+    uptime: float | Unknown = NOT_READ  # seconds since boot
+    stuck: tuple[StuckProcess, ...] | Unknown = NOT_READ
+    variables: Mapping[str, str] = field(default_factory=dict)  # of this run, those that GPU programs obey
 
     def filesystem(self, role: str) -> FileSystem | None:
         """The file system used for ``role``, or None when that role was not asked about."""
@@ -87,11 +125,12 @@ class HostFacts:
 
 
 def to_json(value: Any) -> Any:
-    """``value`` as plain JSON data; an ``Unknown`` becomes ``{"unknown": reason}``."""
+    """``value`` as plain JSON data; an ``Unknown`` becomes ``{"unknown": reason}``; the kernel's log is not told."""
     if isinstance(value, Unknown):
         return {"unknown": value.reason}
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
+        named = [(field.name, getattr(value, field.name), field.metadata.get("told", True)) for field in fields(value)]
+        return {name: to_json(item) for name, item, told in named if told or isinstance(item, Unknown)}
     if isinstance(value, dict):
         return {key: to_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
