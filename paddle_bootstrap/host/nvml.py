@@ -15,10 +15,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, Any
 
-from paddle_bootstrap.host.facts import Gpu, Unknown
+from paddle_bootstrap.host.facts import Gpu, Unknown, Unsupported
 
 CHILD = Path(__file__).with_name("nvml_child.py")
 DONE = b'{"done": true}\n'  # the child's last line; it may still hang while it leaves the driver
+LEFT_BEHIND = "; the process that asks it cannot be ended (D state) and was left behind"
+START_SECONDS = 60.0  # the first initialisation without persistence mode can take many seconds
+LEFT = -999  # the return code of a child that was left behind
 REAP_SECONDS = 1.0  # an ordinary process is gone within milliseconds of SIGKILL
 _GPU_FACTS = tuple(field.name for field in fields(Gpu) if field.name != "index")
 
@@ -34,24 +37,39 @@ class Reading:
     problem: str | None  # pynvml itself is the wrong one
 
 
-@contextlib.contextmanager
-def asking(environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The child, at work; it does not outlive the block."""
-    child = subprocess.Popen(
-        [sys.executable, "-I", str(CHILD)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+def begun(
+    environ: Mapping[str, str],
+    *arguments: str,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | IO[bytes] = subprocess.PIPE,
+) -> subprocess.Popen[bytes]:
+    """The child, at work. Whoever begins it must end it."""
+    return subprocess.Popen(
+        [sys.executable, "-I", str(CHILD), *arguments],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.PIPE if stdout == subprocess.PIPE else subprocess.DEVNULL,
         start_new_session=True,
         env=dict(environ),
     )
+
+
+@contextlib.contextmanager
+def asking(environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The child that tells all facts; it does not outlive the block."""
+    child = begun(environ)
     try:
         yield child
     finally:
-        _end(child)
-        for pipe in (child.stdout, child.stderr):
-            if pipe:
-                pipe.close()
+        ended(child)
+        close(child)
+
+
+def close(child: subprocess.Popen[bytes]) -> None:
+    """Our ends of its pipes."""
+    for pipe in (child.stdin, child.stdout, child.stderr):
+        if pipe:
+            pipe.close()
 
 
 def finish(child: subprocess.Popen[bytes], deadline: float) -> Reading:
@@ -59,14 +77,13 @@ def finish(child: subprocess.Popen[bytes], deadline: float) -> Reading:
     assert child.stdout is not None
     assert child.stderr is not None
     output, errors, in_time = _collected(child.stdout, child.stderr, deadline)
-    told = _Told(output)
+    told = Told()
+    told.feed(output)
     if told.done:
         return told.reading("NVML did not say")
     if in_time:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(REAP_SECONDS)
-        return told.reading(f"{_death(child.returncode)}{told.while_asking}{_last_line(errors)}")
-    left = "" if _end(child) else "; the process that asks it cannot be ended (D state) and was left behind"
+        return told.reading(f"{death(child)}{told.while_asking}{last_line(errors)}")
+    left = "" if ended(child) else LEFT_BEHIND
     return told.reading(f"NVML did not answer in {deadline:g} s{told.while_asking}{left}")
 
 
@@ -90,52 +107,75 @@ def _collected(out: IO[bytes], err: IO[bytes], deadline: float) -> tuple[bytes, 
         return bytes(parts[out]), bytes(parts[err]), not selector.get_map()
 
 
-def _end(child: subprocess.Popen[bytes]) -> bool:
-    """Kill and reap the child. False: it cannot be reaped, and nobody will wait for it, not even Python when it ends."""
-    if child.poll() is not None:
-        return True
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
+def kill(child: subprocess.Popen[bytes]) -> None:
+    """With all that it started."""
+    if child.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+
+def ended(*children: subprocess.Popen[bytes]) -> bool:
+    """Kill and reap. False: some cannot be reaped, and nobody will wait for them, not even Python when it ends."""
+    for child in children:
+        kill(child)
+    ends = time.monotonic() + REAP_SECONDS
+    reaped = [_reaped(child, ends) for child in children]  # each of them, also after one that cannot be
+    return all(reaped)
+
+
+def _reaped(child: subprocess.Popen[bytes], ends: float) -> bool:
     try:
-        child.wait(REAP_SECONDS)
+        child.wait(max(0.01, ends - time.monotonic()))
     except subprocess.TimeoutExpired:
-        child.returncode = -signal.SIGKILL
-        return False
-    return True
+        child.returncode = LEFT
+    return child.returncode != LEFT
 
 
-def _death(code: int | None) -> str:
+def death(child: subprocess.Popen[bytes]) -> str:
+    """How a child ended that closed its pipes."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(REAP_SECONDS)
+    code = child.returncode
     if code is not None and code < 0:
         with contextlib.suppress(ValueError):
             return f"the process that asks NVML died of {signal.Signals(-code).name}"
     return f"the process that asks NVML ended with code {code}"
 
 
-def _last_line(errors: bytes) -> str:
+def last_line(errors: bytes) -> str:
     lines = errors.decode("utf-8", "backslashreplace").strip().splitlines()
     return f": {lines[-1]}" if lines else ""
 
 
-class _Told:
+class Told:
     """The child's lines, sorted: facts by GPU (None: of the system) and name, and the call that has no answer yet."""
 
-    def __init__(self, output: bytes) -> None:
+    def __init__(self) -> None:
         self.facts: dict[tuple[int | None, str], Any] = {}
         self.code: int | None = None
         self.done = False
-        self.while_asking = " while it started"
-        for line in output.splitlines():
-            with contextlib.suppress(ValueError):  # the last line of a killed child may be half a line
+        self.asked: dict[str, Any] = {}
+        self._rest = b""
+
+    def feed(self, output: bytes) -> None:
+        """More of what it printed; the last line of a killed child may be half a line."""
+        *lines, self._rest = (self._rest + output).split(b"\n")
+        for line in lines:
+            with contextlib.suppress(ValueError):
                 self._take(json.loads(line))
 
+    @property
+    def while_asking(self) -> str:
+        gpu = self.asked.get("gpu")
+        of = "" if gpu is None else f" of GPU {gpu}"
+        return f" while asked for {self.asked['asking']}{of}" if self.asked else " while it started"
+
     def _take(self, said: dict[str, Any]) -> None:
-        gpu = said.get("gpu")
         if "asking" in said:
-            self.while_asking = f" while asked for {said['asking']}" + ("" if gpu is None else f" of GPU {gpu}")
+            self.asked = said
         elif "fact" in said:
-            failed = "unknown" in said
-            self.facts[gpu, said["fact"]] = Unknown(said["unknown"]) if failed else said["value"]
-            self.code = said["code"] if failed and said["fact"] == "init" else self.code
+            self.facts[said.get("gpu"), said["fact"]] = _value(said)
+            self.code = said["code"] if "unknown" in said and said["fact"] == "init" else self.code
         self.done = self.done or "done" in said
 
     def reading(self, otherwise: str) -> Reading:
@@ -161,3 +201,9 @@ class _Told:
         if not isinstance(capability, Unknown):
             values["compute_capability"] = tuple(capability)
         return Gpu(index, **values)
+
+
+def _value(said: Mapping[str, Any]) -> Any:
+    if "unknown" not in said:
+        return said["value"]
+    return (Unsupported if said.get("unsupported") else Unknown)(said["unknown"], said["code"])

@@ -11,8 +11,10 @@ import importlib.util
 import json
 import os
 import re
+import select
 import shlex
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,7 +116,12 @@ class Sweep:
         except self.failures:  # for a code that pynvml does not know it asks the library, which may fail in turn
             return f"NVML code {code}"
 
-    def run(self) -> None:
+    @staticmethod
+    def address(pci: Any) -> str:
+        """``0000:3b:00.0``, as the kernel names it on the bus; a GPU is function 0 of its device."""
+        return f"{pci.domain:04x}:{pci.bus:02x}:{pci.device:02x}.0"
+
+    def facts(self) -> None:
         """Every fact; when NVML refuses to start, the version of its library from the name of its file."""
         if self.ask("init", "nvmlInit") is FAILED:
             version = loaded_version()
@@ -127,13 +134,16 @@ class Sweep:
         for index in range(0 if count is FAILED else count):
             self.gpu(index)
 
+    def handle(self, index: int) -> Any:
+        return self.ask("handle", "nvmlDeviceGetHandleByIndex", index, shape=lambda _: True, gpu=index)
+
     def gpu(self, index: int) -> None:
         """The facts of one GPU; none of them when it cannot be had at all."""
-        handle = self.ask("handle", "nvmlDeviceGetHandleByIndex", index, shape=lambda _: True, gpu=index)
+        handle = self.handle(index)
         if handle is FAILED:
             return
         self.ask("uuid", "nvmlDeviceGetUUID", handle, gpu=index)
-        self.ask("pci_address", "nvmlDeviceGetPciInfo", handle, shape=address, gpu=index)
+        self.ask("pci_address", "nvmlDeviceGetPciInfo", handle, shape=self.address, gpu=index)
         self.ask("name", "nvmlDeviceGetName", handle, gpu=index)
         self.ask("compute_capability", "nvmlDeviceGetCudaComputeCapability", handle, gpu=index)
         self.ask("memory_bytes", "nvmlDeviceGetMemoryInfo", handle, shape=lambda memory: memory.total, gpu=index)
@@ -142,22 +152,64 @@ class Sweep:
         )
 
 
-def address(pci: Any) -> str:
-    """``0000:3b:00.0``, as the kernel names it on the bus; a GPU is function 0 of its device."""
-    return f"{pci.domain:04x}:{pci.bus:02x}:{pci.device:02x}.0"
+def readings(sweep: Sweep, index: int, names: list[str]) -> None:
+    """The readings called ``names`` of one GPU, each as a line; one that fails does not end the others."""
+    card = had(sweep, index)
+    known = sibling("nvml_readings").READINGS
+    for name in names if card else ():
+        say(**card.answer(name, known[name]))
 
 
-def main() -> None:
-    """Is pynvml to be trusted; if so, what it tells."""
+def samples(sweep: Sweep, index: int, seconds: float) -> None:
+    """A line of what changes under load every so many seconds, until standard input ends."""
+    card = had(sweep, index)
+    known = sibling("nvml_readings").SAMPLED
+    ended = card is None
+    while not ended:
+        began = time.monotonic()
+        told = [card.answer(name, read) for name, read in known.items()]
+        wrong = [f"{said['fact']}: {said['unknown']}" for said in told if "unknown" in said and not said["unsupported"]]
+        say(sample={said["fact"]: said.get("value") for said in told}, at=began, problem=wrong[0] if wrong else None)
+        ended = bool(select.select([0], [], [], max(0.0, began + seconds - time.monotonic()))[0])
+
+
+def had(sweep: Sweep, index: int) -> Any:
+    """One GPU, to be asked; None when it cannot be had, and the reason was said."""
+    if sweep.ask("init", "nvmlInit") is FAILED:
+        return None
+    handle = sweep.handle(index)
+    return None if handle is FAILED else sibling("nvml_card").Card(sweep, index, handle, say)
+
+
+def sibling(name: str) -> Any:
+    """The file beside this one: run by its path and isolated, a process has no package to import it from."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def main(arguments: list[str]) -> None:
+    """Is pynvml to be trusted; if so, the facts of all GPUs, ``read N NAME,NAME`` or ``sample N SECONDS``."""
     os.dup2(2, 1)
     problem = bindings_problem()
     say(fact="bindings", value=problem)
     if problem is None:
         import pynvml
 
-        Sweep(pynvml).run()
+        sweep = Sweep(pynvml)
+        match arguments:
+            case ["read", index, names]:
+                readings(sweep, int(index), names.split(","))
+            case ["sample", index, seconds]:
+                samples(sweep, int(index), float(seconds))
+            case _:
+                sweep.facts()
     say(done=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
