@@ -14,6 +14,8 @@ from typing import Any
 
 from paddle_bootstrap import toml
 from paddle_bootstrap.errors import ConfigError
+from paddle_bootstrap.harness import acceptance
+from paddle_bootstrap.harness.acceptance import Acceptance
 from paddle_bootstrap.lock.asked import requirement
 from paddle_bootstrap.mirrors import tables
 from paddle_bootstrap.mirrors.redact import redact
@@ -43,14 +45,19 @@ KEYS: Mapping[str, bool] = {
     "keep-wheels": False,
     "compile-bytecode": False,
     "level": False,
+    "within": False,
+    "baseline": False,
+    "allow-busy": False,
+    "force-load": False,
     "checks": True,
     "results": False,
     "report": True,
     "log-file": False,
 }
 _COUNTS = {"connections"}
-_SWITCHES = {"compile-bytecode", "allow-older", "require-shipped", "keep", "keep-wheels"}
-_PATHS = {"env", "store", "results", "checks", "log-file", "sign-key", "allowed-signers"}
+_SWITCHES = {"allow-busy", "force-load", "compile-bytecode", "allow-older", "require-shipped", "keep", "keep-wheels"}
+_PATHS = {"baseline", "env", "store", "results", "checks", "log-file", "sign-key", "allowed-signers"}
+ACCEPT = "accept"  # known deviations; rows, which another function reads
 # table -> its keys, and whether each is a list of tables, which another function reads
 TABLES: Mapping[str, Mapping[str, bool]] = {
     "bundle": {"sign-key": False, "allowed-signers": False},
@@ -95,7 +102,7 @@ def load(paths: Sequence[Path]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for path in reversed(paths):
         data = _read(path)
-        settings = {key: _checked(path, key, value) for key, value in data.items() if key not in TABLES}
+        settings = {key: _checked(path, key, value) for key, value in data.items() if key not in (ACCEPT, *TABLES)}
         settings |= _in_tables(path, data)
         if settings.get("mirror") == []:
             del settings["mirror"]  # tables alone: they choose nothing
@@ -111,6 +118,15 @@ def audit_exceptions(paths: Sequence[Path]) -> tuple[Exempt, ...]:
         if not isinstance(items, list):
             raise ConfigError(f"{path}: exceptions are tables: [[audit.exception]]")
     return tuple(from_table(table, str(path)) for path, items in listed for table in items)
+
+
+def acceptances(paths: Sequence[Path]) -> tuple[Acceptance, ...]:
+    """The rows of ``accept`` of all ``paths``."""
+    found = [(path, _read(path).get(ACCEPT, [])) for path in paths]
+    for path, rows in found:
+        if not isinstance(rows, list):
+            raise ConfigError(f"{path}: {ACCEPT} must be a list of tables")
+    return tuple(acceptance.from_table(row, str(path)) for path, rows in found for row in rows)
 
 
 def mirror_tables(paths: Sequence[Path]) -> tuple[dict[str, Any], ...]:
@@ -154,7 +170,7 @@ def _in_tables(path: Path, data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _checked(path: Path, key: str, value: Any) -> Any:
     if key not in KEYS:
-        raise ConfigError(f"{path}: unknown key {key!r}", hint=tables.nearest(key, KEYS))
+        raise ConfigError(f"{path}: unknown key {key!r}", hint=tables.nearest(key, {**KEYS, ACCEPT: True}))
     if KEYS[key]:
         items = [value] if isinstance(value, str) else value
         if key == "mirror" and isinstance(items, list):

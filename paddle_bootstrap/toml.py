@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +26,10 @@ def loads(text: str) -> dict[str, Any]:
 def read(path: Path) -> dict[str, Any]:
     """The tables of ``path``. Raises OSError, UnicodeDecodeError, TOMLDecodeError."""
     return loads(path.read_text(encoding="utf-8"))
+
+
+def day(value: Any) -> date:
+    """A day, written as TOML's own or as a string. Raises ValueError."""
+    if isinstance(value, datetime):
+        return value.date()
+    return value if isinstance(value, date) else date.fromisoformat(str(value))

@@ -16,6 +16,7 @@ from click.core import ParameterSource
 from paddle_bootstrap import config, progress
 from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.fetch.patience import Terms
+from paddle_bootstrap.harness.acceptance import Acceptance
 from paddle_bootstrap.host.rootfs import VARIABLE, root_from
 from paddle_bootstrap.lock.asked import requirement
 from paddle_bootstrap.stages.wish import Judging, Wish, default_env, default_store
@@ -48,6 +49,7 @@ MIRROR_TABLES = "paddle_bootstrap.mirror_tables"  # where a run keeps the user's
 
 
 EXCEPTIONS = "paddle_bootstrap.audit_exceptions"  # and [[audit.exception]]
+ACCEPTED = "paddle_bootstrap.accepted"  # and the rows of accept
 
 
 def _rate(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
@@ -59,6 +61,17 @@ def _rate(_ctx: click.Context, _param: click.Parameter, value: str | None) -> fl
     if rate < 1000:
         raise click.BadParameter(f"{value!r} is no rate of at least 1k: write 500k, 10M or 1.5G")
     return rate
+
+
+def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """Seconds, as a scheduler writes them: 90, 60s, 2m, 1h."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", value.strip())
+    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+    if seconds <= 0:
+        raise click.BadParameter(f"{value!r} is no time above 0: write 90, 60s or 2m")
+    return seconds
 
 
 def _hosts(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -94,6 +107,7 @@ def _load_settings(ctx: click.Context, _param: click.Parameter, value: Path | No
     settings = config.load(files)
     ctx.meta[MIRROR_TABLES] = config.mirror_tables(files)
     ctx.meta[EXCEPTIONS] = config.audit_exceptions(files)
+    ctx.meta[ACCEPTED] = config.acceptances(files)
     ctx.default_map = {key.replace("-", "_"): item for key, item in settings.items()}
 
 
@@ -223,6 +237,18 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
     "checks": _option(
         "--checks", type=_PATH, multiple=True, metavar="DIR", help="A site's own check_*.py; repeatable."
     ),
+    "within": _option(
+        "--within",
+        type=_TEXT,
+        callback=_seconds,
+        metavar="TIME",
+        help="Run what fits into 60s or 2m, the most valuable first, and list what did not.",
+    ),
+    "baseline": _option(
+        "--baseline", type=_PATH, metavar="FILE", help="A site's own floors, as `baseline record` writes them."
+    ),
+    "allow_busy": _option("--allow-busy", is_flag=True, help="Load GPUs too that another process uses."),
+    "force_load": _option("--force-load", is_flag=True, help="Load GPUs too that failed a quick check."),
     "keyword": click.option("-k", "keyword", metavar="EXPR", help="Only checks whose id matches, as in pytest."),
     "results": _option("--results", type=_PATH, metavar="FILE", help="Where results.json goes. Default: XDG state."),
     "report": _option(
@@ -234,7 +260,7 @@ CHOOSING = ("paddle", "build", "lock", "device", "gpus", "allow_older", "require
 PLANNING = ("env", "python", *CHOOSING, "store", "mirror", "cuda_runtime")
 INSTALLING = (*PLANNING, *FETCHING)
 OFFLINE = ("offline", "allowed_signers")
-JUDGING = ("level", "checks", "keyword", "results", "report")
+JUDGING = ("level", "checks", "keyword", "within", "baseline", "allow_busy", "force_load", "results", "report")
 
 
 def options(*names: str) -> Callable[[F], F]:
@@ -302,6 +328,12 @@ def mirror_tables() -> tuple[dict[str, Any], ...]:
     """The user's ``[[mirror]]`` tables, as the settings files of this run say."""
     context = click.get_current_context(silent=True)
     found: tuple[dict[str, Any], ...] = context.meta.get(MIRROR_TABLES, ()) if context else ()
+    return found
+
+
+def _accepted() -> tuple[Acceptance, ...]:
+    """The deviations that the settings files of this run accept."""
+    found: tuple[Acceptance, ...] = click.get_current_context().meta.get(ACCEPTED, ())
     return found
 
 
@@ -375,7 +407,16 @@ def judging(params: Mapping[str, Any], wanted: Wish | None = None) -> Judging:
     """How deep to look, and with whose checks: the bundle's too, if there is one."""
     brought = wanted.bundle.checks if wanted and wanted.bundle else ()
     checks = (*(path.absolute() for path in params["checks"]), *brought)
-    return Judging(params["level"], checks, params["keyword"])
+    return Judging(
+        params["level"],
+        checks,
+        params["keyword"],
+        within=params["within"],
+        baseline=params["baseline"],
+        allow_busy=params["allow_busy"],
+        force_load=params["force_load"],
+        accepted=_accepted(),
+    )
 
 
 def color() -> bool:

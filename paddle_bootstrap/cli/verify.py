@@ -1,26 +1,47 @@
-"""``paddle-bootstrap verify``: target + checks -> results.json, a report and an exit code."""
+"""``paddle-bootstrap verify``: target or host + checks -> results.json, a report and an exit code."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
+from paddle_bootstrap import progress
 from paddle_bootstrap.cli.options import JUDGING, judging, options, wish
+from paddle_bootstrap.cli.output import say
 from paddle_bootstrap.cli.publishing import publish, report_targets
-from paddle_bootstrap.stages.judge import verify_target
+from paddle_bootstrap.reports.listing import render
+from paddle_bootstrap.results.store import write_text
+from paddle_bootstrap.stages.judge import listed_checks, recording, verify_host, verify_target
 
 
 @click.command("verify")
 @options("env", "device", "gpus", "lock", *JUDGING)
-def command(*, verbose: bool, **params: Any) -> int:
-    """Run the checks on an installed target and judge it.
+@click.option(
+    "--host", "host", is_flag=True, help="The host alone, before anything is installed: what needs no target."
+)
+@click.option("--list", "listing", is_flag=True, help="Show each check, its level, what it needs and proves; run none.")
+@click.option(
+    "--record-host",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also write every reading of this host's GPUs to FILE, without UUIDs and serial numbers.",
+)
+def command(*, verbose: bool, host: bool, listing: bool, record_host: Path | None, **params: Any) -> int:
+    """Run the checks on an installed target, or on the host alone, and judge it.
 
     Whether a GPU is required follows from the target's receipt (a GPU build was installed, so no usable GPU is a
     failure), or from --device. An environment made by other means is judged too: what needs a lock says so.
     """
-    wanted = wish(params)
+    wanted, asked = wish(params), judging(params)
+    if listing:
+        say(render(listed_checks(asked)), end=False)
+        return 0
     reports = report_targets(params)
-    results = verify_target(wanted, judging(params))
+    if record_host is not None:
+        write_text(recording(wanted), record_host)
+        progress.step(f"this host's readings: {record_host}")
+    results = verify_host(wanted, asked) if host else verify_target(wanted, asked)
     publish(results, params["results"], reports, verbose=verbose, environ=wanted.environ)
     return results.exit_code

@@ -1,23 +1,28 @@
-"""The fixtures that checks may ask for: host, lock, gpus, device, run, measure, warn. A new one needs two checks that want it."""
+"""The fixtures that checks may ask for: host, lock, gpus, device, reading, run, cuda, measure, speed, warn, kernel_log_now.
+
+A new one needs two checks that want it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from paddle_bootstrap.harness.channel import WorkloadBroken, WorkloadFailed
-from paddle_bootstrap.harness.clock import Clock
+from paddle_bootstrap.harness.calls import Calls
 from paddle_bootstrap.harness.devices import Device, NoDevice, devices, why_none
-from paddle_bootstrap.harness.pool import Seat
+from paddle_bootstrap.harness.markers import level_of
+from paddle_bootstrap.harness.notes import clock_of, notes_on
+from paddle_bootstrap.harness.pool import Pool
+from paddle_bootstrap.harness.readings import Reading
+from paddle_bootstrap.harness.speed import Gauge
 from paddle_bootstrap.harness.subject import Session
-from paddle_bootstrap.host.facts import Gpu, HostFacts
+from paddle_bootstrap.host import kernel_log
+from paddle_bootstrap.host.facts import Gpu, HostFacts, Unknown
+from paddle_bootstrap.host.rootfs import root_from
 from paddle_bootstrap.lock.model import Build, Wheel
-from paddle_bootstrap.results.model import Measurement
-
-RUN_SECONDS = 60.0
 
 
 class RequirementMissing(Exception):
@@ -31,24 +36,6 @@ class LockView:
     build: Build
     wheels: tuple[Wheel, ...]
     receipt: Mapping[str, Any] | None
-
-
-@dataclass
-class Notes:
-    """What one check said and used while it ran."""
-
-    measurements: list[Measurement] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    evidence: dict[str, str] = field(default_factory=dict)
-    seats: set[Seat] = field(default_factory=set)
-
-
-notes_of = pytest.StashKey[Notes]()
-clock_of = pytest.StashKey[Clock]()
-
-
-def notes_on(item: pytest.Item) -> Notes:
-    return item.stash.setdefault(notes_of, Notes())
 
 
 class Fixtures:
@@ -68,48 +55,63 @@ class Fixtures:
             pytest.skip("no receipt: this environment was not installed by paddle-bootstrap, and no --lock was given")
         return LockView(subject.build, subject.wheels, subject.receipt)
 
-    @pytest.fixture(scope="session")
-    def gpus(self, host: HostFacts) -> tuple[Gpu, ...]:
+    @pytest.fixture
+    def gpus(self, host: HostFacts, request: pytest.FixtureRequest) -> tuple[Gpu, ...]:
+        """The GPUs meant; a load gets only those that may be loaded."""
         if self.session.subject.device == "cpu":
             return ()
-        meant = tuple(device.gpu for device in devices(host) if device.gpu)
+        meant = [device for device in devices(host) if device.gpu]
         if not meant:
             raise RequirementMissing(f"no usable GPU: {why_none(host)}")
-        return meant
+        held = {} if level_of(request.node) == "quick" else self.session.trial.held
+        free = tuple(device.gpu for device in meant if device.gpu and device.label not in held)
+        if not free:
+            pytest.skip("no GPU may be loaded: " + "; ".join(held.values()))
+        return free
 
     @pytest.fixture
     def device(self, request: pytest.FixtureRequest) -> Device:
         found = request.param
         if isinstance(found, NoDevice):
+            if {"reading", "cuda"} & set(request.fixturenames):  # the checks of the host say what is wrong, once
+                pytest.skip(f"no usable GPU: {found.reason}")
             raise RequirementMissing(f"no usable GPU: {found.reason}")
         assert isinstance(found, Device)
         return found
 
     @pytest.fixture
-    def measure(self, request: pytest.FixtureRequest) -> Callable[[str, float, str], None]:
-        def measure(name: str, value: float, unit: str) -> None:
-            notes_on(request.node).measurements.append(Measurement(str(name), float(value), str(unit)))
-
-        return measure
+    def reading(self, device: Device) -> Reading:
+        return Reading(self.session.sweeps, device)
 
     @pytest.fixture
-    def warn(self, request: pytest.FixtureRequest) -> Callable[[str], None]:
-        return lambda text: notes_on(request.node).warnings.append(str(text))
+    def kernel_log_now(self) -> Callable[[], tuple[kernel_log.KernelLine, ...] | Unknown]:
+        return lambda: kernel_log.read(root_from(self.session.trial.environ))
 
     @pytest.fixture
-    def run(self, request: pytest.FixtureRequest) -> Callable[..., Any]:
-        clock: Clock = request.node.stash[clock_of]
-        notes = notes_on(request.node)
-        calls = self.session.calls(request.node, notes.seats)
+    def measure(self, request: pytest.FixtureRequest) -> Callable[..., None]:
+        return Gauge(self.session, request.node).measure
 
-        def run(
-            workload: str, *, device: int | str | None = None, deadline: float = RUN_SECONDS, **arguments: Any
-        ) -> Any:
-            try:
-                with clock.paused():
-                    return calls(workload, device, clock.deadline(deadline), arguments)
-            except (WorkloadFailed, WorkloadBroken) as failed:
-                notes.evidence.update(failed.evidence)
-                raise
+    @pytest.fixture
+    def speed(self, request: pytest.FixtureRequest) -> Callable[..., Any]:
+        return Gauge(self.session, request.node).speed
 
-        return run
+    @pytest.fixture
+    def warn(self, request: pytest.FixtureRequest) -> Callable[..., None]:
+        def warn(text: str, *, busy: bool = False) -> None:
+            """``busy``: another process uses this GPU, so it gets no load."""
+            notes = notes_on(request.node)
+            notes.warnings.append(str(text))
+            notes.busy = notes.busy or busy
+
+        return warn
+
+    @pytest.fixture
+    def run(self, request: pytest.FixtureRequest) -> Calls:
+        return self._calls(request, self.session.trial.pool)
+
+    @pytest.fixture
+    def cuda(self, request: pytest.FixtureRequest) -> Calls:
+        return self._calls(request, self.session.trial.bare)
+
+    def _calls(self, request: pytest.FixtureRequest, pool: Pool | None) -> Calls:
+        return Calls(self.session, request.node, pool, request.node.stash[clock_of], notes_on(request.node))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import pytest
 
 from paddle_bootstrap.results.model import Level
@@ -10,10 +14,26 @@ LEVELS: tuple[Level, ...] = ("quick", "standard", "deep")
 CHECK_SECONDS = {"quick": 120.0, "standard": 600.0, "deep": 1800.0}  # of a check's own, unless marked otherwise
 REQUIREMENTS = ("gpu",)
 MARKERS = (
-    "level(name): quick, standard or deep",
+    "level(name, seconds=, per_gpu=, priority=): quick, standard or deep; what it costs on a healthy GPU, and its worth",
     "timeout(seconds): of the whole check, workloads included",
     "requires(what): 'gpu': not run on a rehearsal",
 )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a check takes on a healthy host, all GPUs at once, and what it is worth."""
+
+    seconds: float
+    per_gpu: float  # more seconds for each GPU, where they take turns
+    priority: int  # 1: a host that fails it is of no use; 3: good to know
+
+    def of(self, gpus: int) -> float:
+        """Seconds on a host with so many GPUs."""
+        return self.seconds + self.per_gpu * gpus
+
+
+USUAL = {"quick": Cost(0.1, 0.0, 2), "standard": Cost(5.0, 0.0, 2), "deep": Cost(60.0, 0.0, 2)}
 
 
 class BadMarker(Exception):
@@ -27,7 +47,22 @@ def level_of(item: pytest.Item) -> Level:
     return name if name in LEVELS else "quick"
 
 
+def cost_of(item: pytest.Item) -> Cost:
+    """What ``level`` says, or what is usual for that level."""
+    marker, usual = item.get_closest_marker("level"), USUAL[level_of(item)]
+    told: Mapping[str, Any] = marker.kwargs if marker else {}
+    return Cost(**{name: told.get(name, getattr(usual, name)) for name in _COSTS})
+
+
+_COSTS = {"seconds": (int, float), "per_gpu": (int, float), "priority": int}
+
+
 def require_known_markers(item: pytest.Item) -> None:
+    for found in item.iter_markers("level"):
+        for name, value in found.kwargs.items():
+            kind: Any = _COSTS.get(name)
+            if kind is None or not isinstance(value, kind) or value < 0:
+                raise BadMarker(f"level({name}={value!r}): give {', '.join(_COSTS)} as numbers")
     for marker, known in (("level", LEVELS), ("requires", REQUIREMENTS)):
         for found in item.iter_markers(marker):
             if len(found.args) != 1 or found.args[0] not in known:

@@ -13,16 +13,26 @@ from typing import Any
 
 import pytest
 
+from paddle_bootstrap.harness.acceptance import allowed
+from paddle_bootstrap.harness.budget import left_out
 from paddle_bootstrap.harness.channel import WorkloadFailed
 from paddle_bootstrap.harness.clock import GRACE, CheckHung, Clock
 from paddle_bootstrap.harness.devices import CPU, Device, NoDevice, device_of, devices, family, why_none
 from paddle_bootstrap.harness.expect import CheckFailed
-from paddle_bootstrap.harness.fixtures import Notes, RequirementMissing, clock_of, notes_of
+from paddle_bootstrap.harness.fixtures import RequirementMissing
 from paddle_bootstrap.harness.markers import CHECK_SECONDS, LEVELS, MARKERS, level_of, require_known_markers
+from paddle_bootstrap.harness.notes import Notes, clock_of, notes_of, notes_on
+from paddle_bootstrap.harness.readings import NotSupported
 from paddle_bootstrap.harness.subject import TEXT, Session
 from paddle_bootstrap.results.model import Cause, CheckResult, Outcome
 
-GROUPS = ("host", "install", "files", "architecture", "device", "libraries")
+GROUPS = (
+    *("kernel", "host", "environment", "nvml", "memory", "link", "power", "mode", "gpus"),
+    *("install", "files", "architecture", "device", "libraries"),
+    *("copy", "compute", "words"),  # loads of the CUDA driver alone
+    *("gemm", "elementwise", "training", "speed", "collective", "soak"),  # with Paddle
+    "counters",
+)
 IMPORT_SECONDS = 60.0  # for a file of checks or a conftest.py: what takes longer hangs
 
 
@@ -42,6 +52,7 @@ class Plugin:
         self.results: list[CheckResult] = []
         self.collected: list[str] = []  # ids
         self.ended_by: BaseException | None = None  # what ended pytest early
+        self._left_out: dict[str, str] = {}  # a family of items -> why there is no time for it
         self._began = 0.0
         self._calls: dict[str, pytest.CallInfo[None]] = {}
         self._captured: dict[str, str] = {}
@@ -70,12 +81,15 @@ class Plugin:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = sorted((item for item in items if self._wanted(item)), key=position)
+        within = self.session.options.within
+        if within is not None:
+            meant = devices(self.session.facts()) if self.session.subject.device == "gpu" else ()
+            self._left_out = left_out(items, within, len(meant))
 
     def _wanted(self, item: pytest.Item) -> bool:
-        if LEVELS.index(level_of(item)) > LEVELS.index(self.session.level):
+        if LEVELS.index(level_of(item)) > LEVELS.index(self.session.options.level):
             return False
-        names = getattr(item, "fixturenames", ())
-        return not self.session.preflight or not {"run", "device"} & set(names)
+        return not self.session.options.host_only or "run" not in getattr(item, "fixturenames", ())
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.collected = [check_id(item) for item in session.items]
@@ -112,8 +126,17 @@ class Plugin:
         item.stash[clock_of] = Clock(seconds, whole=marker is not None)
         if item.get_closest_marker("requires") and self.session.subject.device == "cpu":
             pytest.skip("rehearsal on the CPU")
+        self._skip_what_must_wait(item)
         with kept_running(), item.stash[clock_of].running():
             yield
+
+    def _skip_what_must_wait(self, item: pytest.Item) -> None:
+        """There is no time for it, or its GPU gets no load."""
+        if why := self._left_out.get(family(item)):
+            pytest.skip(f"left out by --within: {why}")
+        device = device_of(item)
+        if device and level_of(item) != "quick" and (why := self.session.trial.held.get(device.label)):
+            pytest.skip(f"{device.label} gets no load: {why}")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
@@ -140,13 +163,32 @@ class Plugin:
         written = {name.removeprefix("Captured ").split()[0]: text for name, text in report.sections if text.strip()}
         self._captured = {f"check's {name}": text[-TEXT:] for name, text in written.items()}
         if call.when == "teardown":
-            self.add(self._result(item))
+            result = self._allowed(self._result(item), item)
+            self._hold(result, item)
+            self.add(result)
         return report
+
+    def _allowed(self, result: CheckResult, item: pytest.Item) -> CheckResult:
+        """A deviation that the site's settings accept is a pass that stays visible, until the acceptance ends."""
+        device = device_of(item)
+        gpu = device.gpu if isinstance(device, Device) else None
+        model = gpu.name if gpu and isinstance(gpu.name, str) else None
+        return allowed(result, self.session.options.accepted, model)
+
+    def _hold(self, result: CheckResult, item: pytest.Item) -> None:
+        """A GPU that failed gets no load, so that the evidence is kept; neither does one that others use."""
+        trial, label = self.session.trial, result.device
+        if label is None or result.level != "quick":
+            return
+        if result.outcome == "failed" and not result.accepted and not trial.options.force_load:
+            trial.held.setdefault(label, f"{result.id} failed, and evidence is kept; to load it: --force-load")
+        if notes_on(item).busy and not trial.options.allow_busy:
+            trial.held.setdefault(label, f"{result.summary}; to load it all the same: --allow-busy")
 
     def add(self, result: CheckResult) -> None:
         result = printable(result)
         self.results.append(result)
-        self.session.on_result(result)
+        self.session.trial.on_result(result)
 
     def _result(self, item: pytest.Item) -> CheckResult:
         raised = self._raised()
@@ -161,7 +203,7 @@ class Plugin:
         ours = isinstance(error, (CheckFailed, WorkloadFailed, RequirementMissing))  # they say all there is to say
         if outcome in ("failed", "error") and raised and not ours and "traceback" not in evidence:
             evidence["traceback"] = str(item.repr_failure(raised))[-TEXT:]
-        title, fix = _told(item)
+        title, fix = told(item)
         device = device_of(item)
         return CheckResult(
             id=check_id(item),
@@ -189,10 +231,13 @@ class Plugin:
         return next((info for info in found if not isinstance(info.value, skips)), found[0] if found else None)
 
     def _excused(self, item: pytest.Item) -> bool:
-        """A skip that the kind of run explains: a GPU's check on a rehearsal, a lock's check where there is no lock."""
+        """A skip that is explained: a GPU's check on a rehearsal, a lock's check without a lock, what a card does not have,
+        and what --within left no time for, if it is a load."""
         rehearsed = self.session.subject.device == "cpu" and item.get_closest_marker("requires") is not None
         unlocked = self.session.subject.build is None and "lock" in getattr(item, "fixturenames", ())
-        return rehearsed or unlocked
+        untimely = family(item) in self._left_out and level_of(item) != "quick"
+        raised = self._raised()
+        return rehearsed or unlocked or untimely or (raised is not None and isinstance(raised.value, NotSupported))
 
 
 @contextmanager
@@ -268,7 +313,7 @@ def _said(error: BaseException | None, name: str) -> str | None:
     return None if value is None else str(value)
 
 
-def _told(item: pytest.Item) -> tuple[str, str | None]:
+def told(item: pytest.Item) -> tuple[str, str | None]:
     """First line of the docstring, and what follows its "Fix:"."""
     lines = (getattr(getattr(item, "function", None), "__doc__", None) or item.name).strip().splitlines()
     fix = next((line.strip().removeprefix("Fix:").strip() for line in lines if line.strip().startswith("Fix:")), None)

@@ -24,6 +24,7 @@ class Pool:
     environ: Mapping[str, str]
     ahead: str | None = "paddle"  # imported by each worker as it starts; None once that has ended or hung one
     import_seconds: float = IMPORT_SECONDS
+    name: str = "target"
     _workers: dict[Seat, Worker] = field(default_factory=dict)
     _locks: dict[Seat, threading.Lock] = field(default_factory=dict)
     _closed: bool = False
@@ -69,6 +70,14 @@ class Pool:
         """A check failed with this worker: the next call gets a fresh one."""
         with self._lock(seat):
             self._discard(seat)
+
+    def rest(self) -> None:
+        """End the workers that are idle: what they hold of a GPU's memory is needed elsewhere."""
+        for seat in list(self._workers):
+            lock = self._lock(seat)
+            if lock.acquire(blocking=False):
+                self._discard(seat)
+                lock.release()
 
     def close(self) -> None:
         """End every worker; a thread that still waits for one gets a moment to see it."""

@@ -9,13 +9,13 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from paddle_bootstrap.errors import TargetRefused, UsageError
 from paddle_bootstrap.harness.pool import Pool
-from paddle_bootstrap.harness.subject import HERE, TEXT, Session, Subject, built_in_checks
+from paddle_bootstrap.harness.subject import HERE, TEXT, Options, Session, Subject, Trial, built_in_checks
 from paddle_bootstrap.host.facts import HostFacts
-from paddle_bootstrap.results.model import CheckResult, Level
+from paddle_bootstrap.results.model import CheckResult
 
 if TYPE_CHECKING:
     from paddle_bootstrap.harness.plugin import Plugin
@@ -36,35 +36,41 @@ def run_checks(
     subject: Subject,
     *,
     facts: Callable[[], HostFacts],
-    level: Level = "quick",
     checks: Sequence[Path] = (),
-    keyword: str | None = None,
     environ: Mapping[str, str] = os.environ,
-    preflight: bool = False,
     on_result: Callable[[CheckResult], None] = lambda _: None,
+    **options: Any,
 ) -> tuple[CheckResult, ...]:
-    """Run the checks of ``level`` and below, built in and from the folders ``checks``.
+    """Run the checks that ``options`` (of ``Options``) choose, built in and from the folders ``checks``.
 
-    ``preflight``: only the built-in ones that need no target. Facts are asked for as late as possible.
-    Raises UsageError for a ``keyword`` that pytest cannot read, KeyboardInterrupt when the user ends the run.
+    Facts are asked for as late as possible. Raises UsageError for a keyword that pytest cannot read, KeyboardInterrupt
+    when the user ends the run.
     """
+    chosen = Options(**options)
     pool = None
-    if subject.python is not None and not preflight:
+    if subject.python is not None and not chosen.host_only:
         pool = Pool(subject.python, dict(environ))
         try:
             pool.start()
         except OSError as error:
             raise TargetRefused(f"{subject.python} cannot be run: {error.strerror}") from error
-    folders = dict.fromkeys((built_in_checks(), *(() if preflight else (folder.resolve() for folder in checks))))
-    results: list[CheckResult] = []
+    trial = Trial(subject, chosen, facts, environ, on_result, pool)
+    folders = tuple(dict.fromkeys((built_in_checks(), *(folder.resolve() for folder in checks))))
     try:
-        for folder in folders:
-            session = Session(subject, facts, level, preflight, pool, on_result, folder)
-            results += _in_folder(session, keyword)
+        return tuple(result for session in _sessions(trial, folders) for result in _in_folder(session, chosen.keyword))
     finally:
-        if pool:
-            pool.close()
-    return tuple(results)
+        for workers in (pool, trial.bare):
+            if workers:
+                workers.close()
+
+
+def _sessions(trial: Trial, folders: Sequence[Path]) -> Iterator[Session]:
+    from paddle_bootstrap.harness.readings import Sweeps
+    from paddle_bootstrap.harness.rounds import Rounds
+
+    sweeps, rounds = Sweeps(trial.environ, trial.facts), Rounds(trial.environ)
+    for folder in folders:
+        yield Session(trial, folder, sweeps, rounds)
 
 
 def _in_folder(session: Session, keyword: str | None) -> list[CheckResult]:
@@ -73,6 +79,13 @@ def _in_folder(session: Session, keyword: str | None) -> list[CheckResult]:
         from paddle_bootstrap.harness.plugin import Plugin
 
         plugin = Plugin(session)
+    in_folder(plugin, keyword)
+    return plugin.results
+
+
+def in_folder(plugin: Plugin, keyword: str | None) -> None:
+    """What ``plugin`` makes of its folder. Raises UsageError for a keyword that pytest cannot read, KeyboardInterrupt."""
+    with _scrubbed():
         code, said = _pytest(plugin, keyword)
     if type(plugin.ended_by) is KeyboardInterrupt:  # pytest has others of its own below it
         raise KeyboardInterrupt
@@ -84,8 +97,7 @@ def _in_folder(session: Session, keyword: str | None) -> list[CheckResult]:
     lost = [found for found in plugin.collected if found not in answered]
     if code not in ENDED or lost or plugin.ended_by:
         why = str(plugin.ended_by or _last_line(said))
-        plugin.add(_cut_short(session.folder, lost, why, said, early=code == USAGE_ERROR))
-    return plugin.results
+        plugin.add(_cut_short(plugin.session.folder, lost, why, said, early=code == USAGE_ERROR))
 
 
 def _pytest(plugin: Plugin, keyword: str | None) -> tuple[int, str]:

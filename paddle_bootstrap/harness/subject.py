@@ -1,23 +1,25 @@
-"""What is judged, and one folder of checks at work on it: what the plugin and the fixtures share."""
+"""What is judged and how, and one folder of checks at work on it: what the plugin and the fixtures share."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddle_bootstrap.harness.channel import WorkloadBroken
-from paddle_bootstrap.harness.devices import device_of, devices, family
-from paddle_bootstrap.harness.pool import Pool, Seat, begin
+from paddle_bootstrap.harness.acceptance import Acceptance
+from paddle_bootstrap.harness.devices import family
+from paddle_bootstrap.harness.pool import Pool, Seat
 from paddle_bootstrap.host.facts import HostFacts
 from paddle_bootstrap.lock.model import Build, Device, Wheel
 from paddle_bootstrap.results.model import CheckResult, Level
 
 if TYPE_CHECKING:  # pytest is imported after the worker has been started
     import pytest
+
+    from paddle_bootstrap.harness.readings import Sweeps
+    from paddle_bootstrap.harness.rounds import Rounds
 
 HERE = Path(__file__).parent
 TEXT = 8192  # characters kept of what pytest says
@@ -35,90 +37,83 @@ class Subject:
     receipt: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True)
+class Options:
+    """How it is judged. ``host_only``: by what needs no target. ``within``: seconds, None: as long as it takes."""
+
+    level: Level = "quick"
+    keyword: str | None = None
+    host_only: bool = False
+    within: float | None = None
+    force_load: bool = False  # also on GPUs that failed a quick check
+    allow_busy: bool = False  # also on GPUs that another process uses
+    accepted: tuple[Acceptance, ...] = ()
+    baseline: Path | None = None  # a site's own floors
+
+
+@dataclass
+class Trial:
+    """What lasts from the first folder of checks to the last."""
+
+    subject: Subject
+    options: Options
+    facts: Callable[[], HostFacts]
+    environ: Mapping[str, str]
+    on_result: Callable[[CheckResult], None]
+    pool: Pool | None  # of workers in the target
+    bare: Pool = field(init=False)  # of workers in our own Python: the CUDA driver without a framework
+    held: dict[str, str] = field(default_factory=dict)  # "gpu3" -> why it gets no load
+
+    def __post_init__(self) -> None:
+        self.bare = Pool(Path(sys.executable), dict(self.environ), ahead=None, name="cuda")
+
+
 @dataclass
 class Session:
     """One folder of checks: what the plugin and the fixtures share."""
 
-    subject: Subject
-    facts: Callable[[], HostFacts]
-    level: Level
-    preflight: bool
-    pool: Pool | None
-    on_result: Callable[[CheckResult], None]
+    trial: Trial
     folder: Path
+    sweeps: Sweeps
+    rounds: Rounds
     meant: dict[str, set[int]] = field(default_factory=dict)  # a check -> the GPUs it was chosen for
-    _under_way: dict[str, dict[int, Future[Any]]] = field(default_factory=dict)  # a call -> GPU index -> its answer
 
-    def calls(self, item: pytest.Item, used: set[Seat]) -> Callable[..., Any]:
-        """How ``item`` reaches workloads: those beside it first, then its folder's, then those that come with the tool.
+    @property
+    def subject(self) -> Subject:
+        return self.trial.subject
 
-        The seats whose workers it uses are added to ``used``.
-        """
-        places = (item.path.parent, self.folder, built_in_checks())
-        folders = tuple(dict.fromkeys(place / "workloads" for place in places))
-        own = getattr(device_of(item), "index", None)
-        made = 0
+    @property
+    def options(self) -> Options:
+        return self.trial.options
 
-        def call(workload: str, device: int | str | None, deadline: float, arguments: Mapping[str, Any]) -> Any:
-            nonlocal made
-            made += 1
-            if self.pool is None:
-                raise WorkloadBroken(f"{workload}: there is no target yet, and so nothing to run it in", {})
-            if not isinstance(device, int):
-                used.add(None)
-                placed = {"device": device, **arguments} if device else arguments
-                return self.pool.call(None, workload, folders, placed, deadline)
-            used.add(self._seat(device))
-            if device != own:
-                return self._begin({device}, workload, folders, deadline, arguments)[device].result()
-            key = json.dumps([family(item), made, workload, arguments], sort_keys=True, default=str)
-            if device not in self._under_way.get(key, {}):  # the first GPU's item begins it on all at once
-                meant = self.meant.get(family(item), set()) | {device}
-                self._under_way[key] = self._begin(meant, workload, folders, deadline, arguments)
-            return self._under_way[key].pop(device).result()
+    def facts(self) -> HostFacts:
+        return self.trial.facts()
 
-        return call
+    def meant_now(self, item: pytest.Item, *, load: bool) -> set[int]:
+        """The GPUs that ``item``'s check was chosen for; those that get no load are none of a load's."""
+        chosen = self.meant.get(family(item), set())
+        return {index for index in chosen if not load or f"gpu{index}" not in self.trial.held}
 
-    def _seat(self, index: int) -> Seat:
-        """Calls that name no GPU share the first GPU's worker: one import of Paddle less."""
-        first = next((device.index for device in devices(self.facts())), None)
-        return None if index == first else index
+    def pools(self) -> tuple[Pool, ...]:
+        return tuple(pool for pool in (self.trial.pool, self.trial.bare) if pool)
 
-    def _begin(
-        self,
-        indices: set[int],
-        workload: str,
-        folders: Sequence[Path],
-        deadline: float,
-        arguments: Mapping[str, Any],
-    ) -> dict[int, Future[Any]]:
-        """Begin the call on each of these GPUs, in the worker of each."""
-        assert self.pool is not None
-        ordinals = {device.index: device.ordinal for device in devices(self.facts())}
-        if unknown := indices - ordinals.keys():
-            raise WorkloadBroken(f"{workload}: there is no GPU {min(unknown)} among {sorted(ordinals)}", {})
-        return {
-            index: begin(
-                self.pool.call,
-                self._seat(index),
-                workload,
-                folders,
-                {"device": ordinals[index], **arguments},
-                deadline,
-            )
-            for index in sorted(indices)
-        }
+    def rest_other(self, working: Pool) -> None:
+        """A load gets the memory that workers of the other kind still hold."""
+        for pool in self.pools():
+            if pool is not working:
+                pool.rest()
 
-    def evidence(self, seats: set[Seat]) -> dict[str, str]:
+    def evidence(self, seats: set[tuple[str, Seat]]) -> dict[str, str]:
         """What the workers of ``seats`` have written."""
-        pool = self.pool
-        return {name: text for seat in seats if pool for name, text in pool.evidence(seat).items()}
+        used = [(pool, seat) for pool in self.pools() for name, seat in seats if name == pool.name]
+        return {name: text for pool, seat in used for name, text in pool.evidence(seat).items()}
 
-    def discard(self, seats: set[Seat]) -> None:
+    def discard(self, seats: set[tuple[str, Seat]]) -> None:
         """A check failed that used these: CUDA errors stick, so the next call gets a fresh worker."""
-        if pool := self.pool:
-            for seat in seats:
-                pool.discard(seat)
+        for pool in self.pools():
+            for name, seat in seats:
+                if name == pool.name:
+                    pool.discard(seat)
 
 
 def built_in_checks() -> Path:

@@ -168,8 +168,13 @@ def meant(wish: Wish, facts: HostFacts) -> HostFacts:
         return facts
     found = visible(facts.gpus, facts.visible_devices)
     if wish.gpus is not None and len(found) != len(wish.gpus.split(",")):
+        entry = wish.gpus.split(",")[
+            len(found)
+        ]  # as CUDA reads it, the first that means no GPU or several ends the list
+        alike = [gpu for gpu in facts.gpus if entry.startswith("GPU-") and str(gpu.uuid).startswith(entry)]
         raise UsageError(
-            f"--gpus {wish.gpus}: this host has no such GPU",
+            f"--gpus {wish.gpus}: "
+            + (f"{entry} begins {len(alike)} UUIDs" if len(alike) > 1 else "this host has no such GPU"),
             tried=[f"{gpu.index}: {gpu.name}, {gpu.uuid}" for gpu in facts.gpus] or ["it lists none"],
             hint="name them by number or UUID, separated by commas, each once",
         )

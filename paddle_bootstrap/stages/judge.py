@@ -8,21 +8,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from paddle_bootstrap import __version__, progress
 from paddle_bootstrap.errors import InstallFailed, TargetRefused, UsageError
 from paddle_bootstrap.harness.session import require_checks, run_checks
-from paddle_bootstrap.harness.subject import Subject
+from paddle_bootstrap.harness.subject import Subject, built_in_checks
 from paddle_bootstrap.host.facts import HostFacts, to_json
 from paddle_bootstrap.install import receipt
 from paddle_bootstrap.install.receipt import Receipt
 from paddle_bootstrap.install.target import own_python
 from paddle_bootstrap.lock.model import Device, Lock, Wheel, build_from_json
 from paddle_bootstrap.results.model import CheckResult, Results
-from paddle_bootstrap.stages.choosing import Choice
-from paddle_bootstrap.stages.facts import reading_facts
+from paddle_bootstrap.stages.choosing import Choice, meant
+from paddle_bootstrap.stages.facts import read_facts, reading_facts
 from paddle_bootstrap.stages.wish import Judging, Wish
+
+if TYPE_CHECKING:
+    from paddle_bootstrap.harness.listing import Listed
 
 Facts = Callable[[], HostFacts]
 
@@ -37,13 +40,19 @@ class _Judged:
     stage: Literal["preflight", "verify"] = "verify"
 
 
-def preflight(wish: Wish, choice: Choice, facts: Facts) -> Results:
-    """May this host run the build at all? The checks that need no target. Its lock may still be to be composed."""
+def preflight(wish: Wish, judging: Judging, choice: Choice, facts: Facts) -> Results:
+    """May this host run the build at all? The quick checks that need no target. Its lock may still be to be composed."""
     build, lock = choice.build, choice.lock
     subject = Subject(None, None, build.device if build else wish.device or "gpu", build)
     told = _told(lock) if lock else {"name": choice.name, "sha256": None, "build": to_json(build)}
     judged = _Judged(subject, told, stage="preflight")
-    return _run(wish, Judging(), judged, facts)
+    return _run(wish, judging, judged, facts)
+
+
+def verify_host(wish: Wish, judging: Judging) -> Results:
+    """Run what needs no target: health, and the loads of the CUDA driver alone."""
+    require_checks(judging.checks)
+    return _run(wish, judging, _Judged(Subject(None, None, wish.device or "gpu", None)), reading_facts(wish))
 
 
 def verify_target(wish: Wish, judging: Judging, *, facts: Facts | None = None) -> Results:
@@ -55,6 +64,21 @@ def verify_target(wish: Wish, judging: Judging, *, facts: Facts | None = None) -
         raise TargetRefused(f"{env} is not an environment: it has no bin/python", hint=hint)
     own_python(env)  # one that hangs would keep every check waiting for its deadline
     return _run(wish, judging, _judged(wish, env), facts or reading_facts(wish))
+
+
+def listed_checks(judging: Judging) -> tuple[Listed, ...]:
+    """Every check there is, with what it needs and proves."""
+    from paddle_bootstrap.harness.listing import list_checks  # imports pytest, which a run does later
+
+    require_checks(judging.checks)
+    return list_checks((built_in_checks(), *(folder.resolve() for folder in judging.checks)), judging.keyword)
+
+
+def recording(wish: Wish) -> str:
+    """Every reading of this host, as a description from which a fake host is made."""
+    from paddle_bootstrap.host.recording import record
+
+    return record(wish.environ, wish.root, read_facts(wish))
 
 
 def _judged(wish: Wish, env: Path) -> _Judged:
@@ -106,15 +130,17 @@ def _device(wish: Wish, lock: Lock) -> Device:
 
 def _run(wish: Wish, judging: Judging, judged: _Judged, facts: Facts) -> Results:
     started = time.monotonic()
+    if wish.gpus is not None:
+        meant(wish, facts())
+    folders, options = judging.checks, {name: getattr(judging, name) for name in _ASKED}
     checks = run_checks(
         judged.subject,
         facts=facts,
-        level=judging.level,
-        checks=judging.checks,
-        keyword=judging.keyword,
+        checks=folders,
         environ=wish.environ,
-        preflight=judged.stage == "preflight",
         on_result=_note,
+        host_only=judged.subject.env is None,
+        **options,
     )
     if judging.level != "quick" and judging.keyword is None and all(check.level != judging.level for check in checks):
         progress.warn(f"there is no check of level {judging.level}: those of the levels below it ran")
@@ -131,6 +157,9 @@ def _run(wish: Wish, judging: Judging, judged: _Judged, facts: Facts) -> Results
         seconds=round(time.monotonic() - started, 2),
         stage=judged.stage,
     )
+
+
+_ASKED = ("level", "keyword", "within", "baseline", "allow_busy", "force_load", "accepted")
 
 
 def _note(result: CheckResult) -> None:

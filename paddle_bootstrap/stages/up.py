@@ -30,7 +30,7 @@ def bring_up(wish: Wish, judging: Judging) -> Results:
     progress.step(f"preflight: may this host run {choice.name}? ({choice.why})")
     for warning in choice.warnings:
         progress.warn(f"{choice.name}: {warning}")
-    judged = preflight(wish, choice, facts)
+    judged = preflight(wish, replace(judging, level="quick", checks=(), keyword=None, within=None), choice, facts)
     if judged.verdict == "rejected":
         return replace(judged, level=judging.level, seconds=round(time.monotonic() - started, 2))
     transfers = _provision(wish, choice)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from paddle_bootstrap.bundle.opening import Opened
 from paddle_bootstrap.fetch.patience import Terms
+from paddle_bootstrap.harness.acceptance import Acceptance
 from paddle_bootstrap.lock.model import Device
 from paddle_bootstrap.results.model import Level
 
@@ -52,6 +53,11 @@ class Judging:
     level: Level = "quick"
     checks: tuple[Path, ...] = ()
     keyword: str | None = None
+    within: float | None = None  # seconds; None: as long as it takes
+    baseline: Path | None = None  # a site's own floors
+    allow_busy: bool = False
+    force_load: bool = False
+    accepted: tuple[Acceptance, ...] = ()
 
 
 def default_env(environ: Mapping[str, str], cwd: Path) -> Path:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
+from paddle_bootstrap import toml
 from paddle_bootstrap.errors import ConfigError
 
 KEYS = ("id", "package", "reason", "expires")
@@ -39,7 +40,7 @@ def from_table(table: Any, where: str) -> Exempt:
             hint=f"it has {', '.join(KEYS)}",
         )
     try:
-        expires = _day(known["expires"])
+        expires = toml.day(known["expires"])
     except ValueError as error:
         hint = "write a day: expires = 2027-01-31"
         raise ConfigError(f"{where}: [[audit.exception]] {known['id']}: expires: {error}", hint=hint) from error
@@ -47,11 +48,3 @@ def from_table(table: Any, where: str) -> Exempt:
     if not all(isinstance(text, str) for text in texts):
         raise ConfigError(f"{where}: [[audit.exception]]: {', '.join(KEYS[:3])} must be strings")
     return Exempt(texts[0], canonicalize_name(texts[1]), texts[2], expires)
-
-
-def _day(value: Any) -> date:
-    if isinstance(value, datetime):
-        return value.date()
-    if isinstance(value, date):
-        return value
-    return date.fromisoformat(str(value))

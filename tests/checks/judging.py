@@ -27,9 +27,17 @@ def seen(host: FakeHost, folder: Path, **more: str) -> tuple[HostFacts, dict[str
     return collect(root=root, environ=environ, paths={"target": folder}), environ
 
 
-def preflight(facts: HostFacts, build: Build) -> Judged:
+def preflight(facts: HostFacts, build: Build | None, environ: Mapping[str, str] = os.environ, **options: Any) -> Judged:
     """The host alone, before there is a target."""
-    return by_id(run_checks(Subject(None, None, build.device, build), facts=lambda: facts, preflight=True))
+    return by_id(
+        run_checks(
+            Subject(None, None, build.device if build else "gpu", build),
+            facts=lambda: facts,
+            host_only=True,
+            environ=environ,
+            **options,
+        )
+    )
 
 
 def judge(

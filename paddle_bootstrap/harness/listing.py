@@ -1,0 +1,86 @@
+"""Which checks there are: their levels, what they need and what they prove. Nothing is run, and no host is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from paddle_bootstrap.errors import UsageError
+from paddle_bootstrap.harness.devices import NoDevice
+from paddle_bootstrap.harness.markers import cost_of, level_of
+from paddle_bootstrap.harness.plugin import Plugin, check_id, position, told
+from paddle_bootstrap.harness.readings import Sweeps
+from paddle_bootstrap.harness.rounds import Rounds
+from paddle_bootstrap.harness.session import in_folder
+from paddle_bootstrap.harness.subject import Options, Session, Subject, Trial
+from paddle_bootstrap.host.facts import HostFacts
+from paddle_bootstrap.results.model import Level
+
+NEEDS: Mapping[str, str] = {  # a fixture -> what has to be there for it
+    "lock": "lock",
+    "gpus": "GPU",
+    "device": "each GPU",
+    "reading": "NVML",
+    "cuda": "CUDA driver",
+    "run": "target",
+}
+ANY_DEVICE = NoDevice("none was looked for", label="")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One check. ``id`` has no device in it."""
+
+    id: str
+    level: Level
+    priority: int
+    seconds: float  # on a healthy host, all GPUs at once
+    per_gpu: float  # and for each GPU more
+    needs: tuple[str, ...]
+    title: str
+
+
+class Lister(Plugin):
+    """Collects everything and runs nothing."""
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "device" in metafunc.fixturenames:
+            metafunc.parametrize("device", [ANY_DEVICE], ids=[ANY_DEVICE.label], indirect=True)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=position)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.items = tuple(session.items)
+
+    def pytest_runtestloop(self) -> bool:
+        return True
+
+
+def list_checks(folders: Sequence[Path], keyword: str | None) -> tuple[Listed, ...]:
+    """Every check in ``folders``, in the order in which they run. Raises UsageError for a file that cannot be read."""
+    return tuple(_listed(item) for folder in folders for item in _items(folder, keyword))
+
+
+def _items(folder: Path, keyword: str | None) -> tuple[pytest.Item, ...]:
+    trial = Trial(Subject(None, None, "gpu", None), Options(), _no_facts, {}, lambda _: None, None)
+    lister = Lister(Session(trial, folder, Sweeps({}, _no_facts), Rounds({})))
+    in_folder(lister, keyword)
+    if lister.results:
+        broken = lister.results[0]
+        raise UsageError(f"the checks in {folder} cannot be listed: {broken.summary}", hint=broken.fix or "mend them")
+    return lister.items
+
+
+def _no_facts() -> HostFacts:
+    raise AssertionError("a list of the checks asked for the host's facts")
+
+
+def _listed(item: pytest.Item) -> Listed:
+    names, cost = getattr(item, "fixturenames", ()), cost_of(item)
+    needs = tuple(text for name, text in NEEDS.items() if name in names) or ("host",)
+    name = check_id(item).removesuffix("[]")
+    return Listed(name, level_of(item), cost.priority, cost.seconds, cost.per_gpu, needs, told(item)[0])

@@ -1,0 +1,95 @@
+"""What checks read of a card through NVML: an answer, or a skip that says why there is none and whether that is an excuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from paddle_bootstrap.harness.devices import Device, devices
+from paddle_bootstrap.host import neighbours, readings
+from paddle_bootstrap.host.facts import HostFacts, Unknown, Unsupported
+from paddle_bootstrap.host.rootfs import root_from
+
+NO_PERMISSION = 4  # NVML's return code
+
+Sweep = Mapping[int, Mapping[str, Any]]  # NVML index -> name of a reading -> its value, Unsupported or Unknown
+
+
+class NotSupported(pytest.skip.Exception):  # type: ignore[name-defined, misc]  # pytest hides the class in an attribute
+    """The card or its driver has no such thing: that excuses the check."""
+
+
+@dataclass
+class Sweeps:
+    """All readings of all GPUs that are meant: taken once before the loads, and once after them."""
+
+    environ: Mapping[str, str]
+    facts: Callable[[], HostFacts]
+    _taken: dict[str, Sweep] = field(default_factory=dict)
+
+    def first(self) -> Sweep:
+        return self._sweep("first")
+
+    def second(self) -> Sweep:
+        return self._sweep("second")
+
+    def _sweep(self, which: str) -> Sweep:
+        if which not in self._taken:
+            indices = [device.index for device in devices(self.facts()) if isinstance(device.index, int)]
+            self._taken[which] = readings.sweep(self.environ, indices) if indices else {}
+        return self._taken[which]
+
+
+class Reading:
+    """The fixture ``reading`` of one card."""
+
+    def __init__(self, sweeps: Sweeps, device: Device) -> None:
+        self._sweeps, self._device = sweeps, device
+
+    def __call__(self, name: str) -> Any:
+        """The value of ``name``; without one the check is skipped."""
+        return self.of(self._device.index, name)
+
+    def of(self, index: int | str, name: str) -> Any:
+        """The same of the GPU with this index."""
+        value = self.raw(name, index)
+        if not isinstance(value, Unknown):
+            return value
+        if isinstance(value, Unsupported):
+            raise NotSupported(f"gpu{index} has no {name}: {value.reason}")
+        if value.code == NO_PERMISSION:
+            pytest.skip(f"{name} of gpu{index} may not be read by this user: {value.reason}")
+        pytest.skip(f"{name} of gpu{index} was not read: see nvml.answers[gpu{index}]")
+
+    def raw(self, name: str, index: int | str | None = None) -> Any:
+        """The value, ``Unsupported`` or ``Unknown``; never a skip."""
+        return self._at(self._sweeps.first(), self._device.index if index is None else index)[name]
+
+    def all(self) -> Mapping[str, Any]:
+        """Every reading of this card, as ``raw`` gives it."""
+        return self._at(self._sweeps.first(), self._device.index)
+
+    def others(self, name: str) -> dict[int, Any]:
+        """What the other GPUs answered; those that did not are left out."""
+        told = {index: card[name] for index, card in self._sweeps.first().items() if index != self._device.index}
+        return {index: value for index, value in told.items() if not isinstance(value, Unknown)}
+
+    def process(self, pid: int) -> neighbours.Process | None:
+        """Who uses this card, when that is seen from here."""
+        return neighbours.find(root_from(self._sweeps.environ), pid)
+
+    def ours(self, pid: int) -> bool:
+        """Is that process this tool, or one of its workers?"""
+        return neighbours.ours(root_from(self._sweeps.environ), pid)
+
+    def again(self) -> Mapping[str, Any]:
+        """Every reading of this card anew, taken once after the loads."""
+        return self._at(self._sweeps.second(), self._device.index)
+
+    @staticmethod
+    def _at(sweep: Sweep, index: int | str) -> Mapping[str, Any]:
+        assert isinstance(index, int), "a GPU's reading was asked of a rehearsal on the CPU"
+        return sweep[index]
