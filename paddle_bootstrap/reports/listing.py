@@ -1,9 +1,8 @@
-"""``verify --list``: each check with its level, its time, what it needs and what it proves."""
+"""``verify --list``: each check with its level, its worth, its time, what it needs and what it proves."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from paddle_bootstrap.reports.columns import pad
@@ -11,25 +10,20 @@ from paddle_bootstrap.reports.columns import pad
 if TYPE_CHECKING:
     from paddle_bootstrap.harness.listing import Listed
 
+HEAD = ("check", "level", "priority", "seconds", "needs", "proves")
+
 
 def render(checks: Iterable[Listed]) -> str:
-    """A line for each check, by file; at most 120 columns wide."""
-    return "\n".join(_lines(tuple(checks))) + "\n"
+    """A table with a line for each check, in the order in which they run."""
+    rows = [HEAD, *(_row(check) for check in checks)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    return "".join("  ".join(_padded(row, widths)).rstrip() + "\n" for row in rows)
 
 
-def _lines(checks: tuple[Listed, ...]) -> Iterator[str]:
-    name, needs = (max((len(text(check)) for check in checks), default=0) for text in (_name, _needs))
-    for group, some in groupby(checks, key=lambda check: check.id.partition(".")[0]):
-        yield group
-        for check in some:
-            cost = f"{check.seconds:g} s" + (f" + {check.per_gpu:g} s/GPU" if check.per_gpu else "")
-            head = f"  {pad(_name(check), name)}  {check.level:8}  {check.priority}  {cost:16}"
-            yield f"{head}  {pad(_needs(check), needs)}  {check.title}"
+def _row(check: Listed) -> tuple[str, ...]:
+    seconds = f"{check.seconds:g}" + (f" + {check.per_gpu:g}/GPU" if check.per_gpu else "")
+    return check.id, check.level, str(check.priority), seconds, ", ".join(check.needs), check.title
 
 
-def _name(check: Listed) -> str:
-    return check.id.partition(".")[2]
-
-
-def _needs(check: Listed) -> str:
-    return ", ".join(check.needs)
+def _padded(row: tuple[str, ...], widths: list[int]) -> Iterator[str]:
+    return (pad(text, width) for text, width in zip(row, widths, strict=True))
