@@ -49,7 +49,7 @@ def check_size(device, reading, warn):
     )
     if share > LIMITS["memory_size"]["modified_share"]:
         warn(
-            f"{named(device)} has {total / GIGA:.1f} GB, a {model.name} is made with {model.memory_gb} GB: a modified card, "
+            f"{named(device)} has {total / GIGA:.1f} GB, but {model.name} is made with {model.memory_gb} GB: a modified card, "
             "of which no maker promises anything"
         )
 

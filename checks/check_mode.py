@@ -59,7 +59,9 @@ def check_mig(device, reading, warn):
         )
     elif mode["current"]:
         unread = [name for name, value in reading.all().items() if isinstance(value, Unknown)]
-        warn(f"MIG is on: of all {named(device)} is not judged: {', '.join(unread) or 'nothing'}; if unwanted: {back}")
+        warn(
+            f"MIG is on: {named(device)} is sliced, and of the whole card is not told: {', '.join(unread)}; if unwanted: {back}"
+        )
 
 
 def on(flag):

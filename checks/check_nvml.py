@@ -79,7 +79,7 @@ def check_recovery_action(device, reading):
     known = ACTIONS.get(str(asked), {"asks": f"action {asked}, which this tool does not know", "fix": XID})
     expect(
         asked == 0,
-        f"the driver asks to {known['asks']} for {named(device)}",
+        f"the driver asks for a repair of {named(device)}: {known['asks']}",
         measured=f"recovery action {asked}",
         expected="0: none",
         likely="an error that the card could not get over by itself: its Xid is in the kernel log",
