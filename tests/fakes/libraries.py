@@ -25,8 +25,8 @@ def fake_nvml(*, without: str = "") -> Path:
 
 
 def fake_cuda() -> Path:
-    """A libcuda.so.1 that answers from FAKE_CUDA_*; see cuda/fake_cuda.c."""
-    return _built([HERE / "cuda" / "fake_cuda.c"], "libcuda.so.1")
+    """A libcuda.so.1 that answers from FAKE_CUDA_* and computes in the host's memory; see cuda/fake_cuda.c and config.c."""
+    return _built(sorted((HERE / "cuda").glob("*.[ch]")), "libcuda.so.1")
 
 
 def not_installed(soname: str) -> Path:
@@ -56,7 +56,7 @@ def _built(sources: list[Path], soname: str, more: str = "") -> Path:
         stubs, made = Path(scratch) / "stubs.c", Path(scratch) / soname
         stubs.write_text(more, encoding="utf-8")
         units = [str(source) for source in sources if source.suffix == ".c"] + ([str(stubs)] if more else [])
-        command = ["cc", *FLAGS, f"-I{HERE / 'nvml'}", f"-Wl,-soname,{soname}", "-o", str(made), *units]
+        command = ["cc", *FLAGS, f"-I{HERE / 'nvml'}", f"-Wl,-soname,{soname}", "-o", str(made), *units, "-lm"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr}"
         made.replace(folder / soname)

@@ -1,4 +1,5 @@
-/* A libcuda.so.1 that the real CUDA runtime and our own ctypes probe load: it answers whatever code it is told.
+/* A libcuda.so.1 that the real CUDA runtime and our own ctypes load: it answers whatever code it is told. It has cards with
+ * memory, copies and kernels, in the host's memory (memory.c, kernels.c); their faults are scripted (config.c).
  *
  *   FAKE_CUDA_INIT      what cuInit returns (100, 802, 803, 804, 999 ...)
  *   FAKE_CUDA_VERSION   what cuDriverGetVersion says (12040); 10020 makes CUDA 11's runtime answer 35
@@ -11,25 +12,34 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { OK, INVALID_VALUE, INVALID_DEVICE = 101 };
+#include "fake_cuda.h"
 
 static const struct { int code; const char *name; } errors[] = {
     {1, "CUDA_ERROR_INVALID_VALUE"},
+    {2, "CUDA_ERROR_OUT_OF_MEMORY"},
     {3, "CUDA_ERROR_NOT_INITIALIZED"},
     {100, "CUDA_ERROR_NO_DEVICE"},
     {101, "CUDA_ERROR_INVALID_DEVICE"},
+    {201, "CUDA_ERROR_INVALID_CONTEXT"},
+    {209, "CUDA_ERROR_NO_BINARY_FOR_GPU"},
+    {214, "CUDA_ERROR_ECC_UNCORRECTABLE"},
+    {217, "CUDA_ERROR_PEER_ACCESS_UNSUPPORTED"},
+    {218, "CUDA_ERROR_INVALID_PTX"},
+    {221, "CUDA_ERROR_JIT_COMPILER_NOT_FOUND"},
+    {222, "CUDA_ERROR_UNSUPPORTED_PTX_VERSION"},
+    {500, "CUDA_ERROR_NOT_FOUND"},
+    {700, "CUDA_ERROR_ILLEGAL_ADDRESS"},
+    {702, "CUDA_ERROR_LAUNCH_TIMEOUT"},
+    {704, "CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED"},
+    {716, "CUDA_ERROR_MISALIGNED_ADDRESS"},
+    {719, "CUDA_ERROR_LAUNCH_FAILED"},
     {802, "CUDA_ERROR_SYSTEM_NOT_READY"},
     {803, "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH"},
     {804, "CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE"},
     {999, "CUDA_ERROR_UNKNOWN"},
 };
-
-static int setting(const char *name, int otherwise)
-{
-    const char *value = getenv(name);
-    return value ? atoi(value) : otherwise;
-}
 
 /* The entry of a list between commas, or NULL. */
 static const char *entry(const char *list, int number)
@@ -53,7 +63,7 @@ static int named(const char *wanted)
 }
 
 /* The GPU behind an ordinal of this process; -1: there is none. */
-static int physical(int ordinal)
+int physical(int ordinal)
 {
     const char *list = getenv("CUDA_VISIBLE_DEVICES");
     if (!list) return ordinal < setting("FAKE_CUDA_COUNT", 0) ? ordinal : -1;
@@ -73,6 +83,12 @@ int cuDeviceGet(int *device, int ordinal)
 {
     *device = ordinal;
     return ordinal >= 0 && physical(ordinal) >= 0 ? OK : INVALID_DEVICE;
+}
+int cuDeviceGetPCIBusId(char *out, int length, int device)
+{
+    const char *list = entry(getenv("FAKE_CUDA_ADDRESSES"), physical(device));
+    snprintf(out, (size_t)length, "%.*s", list ? (int)strcspn(list, ",") : 0, list ? list : "");
+    return OK;
 }
 int cuDeviceGetName(char *out, int length, int device) { snprintf(out, (size_t)length, "Fake GPU %d", device); return OK; }
 
@@ -100,6 +116,84 @@ int cuDeviceGetUuid_v2(unsigned char *out, int device)
     return OK;
 }
 int cuDeviceGetUuid(unsigned char *out, int device) { return cuDeviceGetUuid_v2(out, device); }
+
+static struct card cards[GPUS];
+static _Thread_local struct card *in_use;
+
+struct card *card_of(int ordinal)
+{
+    int index = physical(ordinal);
+    if (index < 0 || index >= GPUS) return NULL;
+    cards[index].index = index;
+    return &cards[index];
+}
+struct card *current(void) { return in_use; }
+
+int cuDevicePrimaryCtxRetain(struct card **out, int device)
+{
+    struct card *card = *out = card_of(device);
+    if (!card) return INVALID_DEVICE;
+    BEGIN(card);
+    if (!card->arena) {
+        card->size = (size_t)number(card->index, "memory", setting("FAKE_CUDA_MEMORY", 8 << 20));
+        card->arena = mmap(NULL, card->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    }
+    card->retained++;
+    return OK;
+}
+/* What was not freed stays taken, unlike on a real card: a leak shows. */
+int cuDevicePrimaryCtxRelease_v2(int device)
+{
+    struct card *card = card_of(device);
+    BEGIN(card);
+    if (card->retained == 0) return INVALID_CONTEXT;
+    if (--card->retained == 0) memset(card->peers, 0, sizeof card->peers);
+    return OK;
+}
+int cuCtxSetCurrent(struct card *card)
+{
+    in_use = card;
+    BEGIN(card);
+    return OK;
+}
+int cuCtxSynchronize(void)
+{
+    BEGIN(in_use);
+    return OK;
+}
+
+int cuDeviceGetAttribute(int *out, int attribute, int device)
+{
+    enum { MULTIPROCESSORS = 16 };
+    BEGIN(card_of(device));
+    *out = attribute == MULTIPROCESSORS ? (int)number(physical(device), "multiprocessors", 8) : 0;
+    return OK;
+}
+
+int cuDeviceCanAccessPeer(int *out, int device, int peer)
+{
+    char key[32];
+    BEGIN(card_of(device));
+    snprintf(key, sizeof key, "access.peer%d", physical(peer));
+    *out = physical(device) != physical(peer) && number(physical(device), key, 1) != 0;
+    return OK;
+}
+int cuDeviceGetP2PAttribute(int *out, int attribute, int device, int peer)
+{
+    enum { NATIVE_ATOMICS = 3 };
+    (void)peer;
+    BEGIN(card_of(device));
+    *out = attribute == NATIVE_ATOMICS && number(physical(device), "nvlink", 0) != 0;
+    return OK;
+}
+int cuCtxEnablePeerAccess(struct card *peer, unsigned flags)
+{
+    (void)flags;
+    BEGIN(in_use);
+    if (in_use->peers[peer->index]) return ALREADY_ENABLED;
+    in_use->peers[peer->index] = 1;
+    return OK;
+}
 
 static int not_implemented(void) { return 3; }
 int cuGetExportTable(const void **table, const void *id) { (void)table; (void)id; return 1; }
