@@ -15,10 +15,20 @@ from paddle_bootstrap.harness.subject import built_in_checks
 from paddle_bootstrap.mirrors.tables import nearest
 
 VERSION = 1
-REQUIRED = {"name": str, "unit": str, "floor": (int, float)}
-OPTIONAL = {"model": str, "pci_id": str, "n": int, "median": (int, float), "min": (int, float), "max": (int, float)}
-OPTIONAL |= {"mad": (int, float), "rule": str, "warn": bool}
-_KEYS = {**REQUIRED, **OPTIONAL}
+REQUIRED: Mapping[str, Any] = {"name": str, "unit": str, "floor": (int, float)}
+_NUMBER = (int, float)
+_KEYS: Mapping[str, Any] = {
+    **REQUIRED,
+    "model": str,
+    "pci_id": str,
+    "n": int,
+    "median": _NUMBER,
+    "min": _NUMBER,
+    "max": _NUMBER,
+    "mad": _NUMBER,
+    "rule": str,
+    "warn": bool,
+}
 _HINT = "make one: paddle-bootstrap baseline record --results FILE..."
 
 

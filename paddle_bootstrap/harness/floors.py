@@ -155,7 +155,7 @@ def _relative(value: float, peers: float, fails: float, warns: float, *, smaller
 
 def _apart(value: float, peers: float, *, smaller: bool) -> str:
     share = value / peers - 1 if smaller else 1 - value / peers
-    return f"{share:.0%} slower than its equals"
+    return f"{100 * share:.0f} % slower than its equals"
 
 
 def _judgement(

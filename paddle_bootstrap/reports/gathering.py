@@ -64,7 +64,7 @@ def _family(check: CheckResult) -> str:
 
 
 def _joined(checks: Sequence[CheckResult]) -> str:
-    if len(checks) == 1:
+    if len(checks) == 1 or not _family(checks[0]):
         return name_of(checks[0])
     numbers = [int((check.device or "").removeprefix("gpu")) for check in checks]
     return f"{_family(checks[0]).partition('.')[2]}[gpu{ranges(numbers)}]"

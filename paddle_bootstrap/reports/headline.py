@@ -90,7 +90,7 @@ def closing(results: Results) -> str:
     if results.verdict == "inconclusive":
         return f"inconclusive: {_open(results.checks)}"
     if results.verdict == "rejected":
-        fixable = [check for check in results.checks if check.outcome == "failed" and check.fix]
+        fixable = [check for check in results.checks if check.counts_as == "failed" and check.fix]
         return f"next{_for(fixable[0].id)}: {fixable[0].fix}" if fixable else ""
     if results.device == "cpu":
         return "next: the same on a GPU host: paddle-bootstrap up"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 
-from paddle_bootstrap.reports import headline
+from paddle_bootstrap.reports import headline, measured
 from paddle_bootstrap.reports.columns import cells, fold, pad, printable, wrap
 from paddle_bootstrap.reports.gathering import Row, group_of, name_of, rows
-from paddle_bootstrap.results.model import CheckResult, Outcome, Results
+from paddle_bootstrap.results import table
+from paddle_bootstrap.results.model import CheckResult, Measurement, Outcome, Results
 
 _MARKS: Mapping[Outcome, tuple[str, str, str]] = {  # unicode, ASCII, colour
     "passed": ("✓", "ok", "32"),
@@ -31,7 +33,8 @@ def render(results: Results, *, color: bool = False, verbose: bool = False, enco
     One thing may be wider: a word of a next command that is longer than a line, because half of it is of no use.
     """
     page = _Page(color=color, verbose=verbose, encoding=encoding)
-    lines = [*page.head(results), *page.body(results), "", *page.foot(results)]
+    lines = [*page.head(results), *page.body(results), *page.accepted(results), *page.measured(results)]
+    lines += ["", *page.foot(results)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -63,7 +66,10 @@ class _Page:
             yield from self._hang(f"  {name:<8}", text)
 
     def body(self, results: Results) -> Iterator[str]:
-        found = [(group, list(self._rows(tuple(some)))) for group, some in groupby(results.checks, key=group_of)]
+        """Every check; groups and checks that failed come first."""
+        groups = [(group, tuple(some)) for group, some in groupby(results.checks, key=group_of)]
+        groups.sort(key=lambda found: min(map(_gravity, found[1])))
+        found = [(group, list(self._rows(tuple(sorted(some, key=_gravity))))) for group, some in groups]
         widths = [cells(row.name) for _, some in found for row in some]
         column = max((width for width in widths if width <= _NAME), default=0)
         for group, some in found:
@@ -72,6 +78,37 @@ class _Page:
             for row in some:
                 yield from self._row(row, column)
                 yield from self._after(row.check)
+
+    def accepted(self, results: Results) -> Iterator[str]:
+        """Known deviations that the settings let pass: nobody may forget them."""
+        found = [check for check in results.checks if _waived(check)]
+        if found:
+            yield ""
+            yield self.paint("accepted deviations", "1")
+        for _, some in groupby(found, key=group_of):
+            for row in self._rows(tuple(some)):
+                told = row.check.accepted or {}
+                yield from self._hang(f"  {self.mark(row.check.outcome)} ", f"{group_of(row.check)}.{row.name}")
+                yield from self._hang("      ", row.check.summary)
+                yield from self._hang("      ", f"accepted until {told.get('expires')}: {told.get('reason')}")
+
+    def measured(self, results: Results) -> Iterator[str]:
+        """What was measured: GPUs beside each other, then what belongs to none."""
+        found = table.rows(results.checks)
+        for some in (tuple(filter(table.of_gpus, found)), tuple(row for row in found if not table.of_gpus(row))):
+            if some:
+                yield from self._table(some)
+
+    def _table(self, some: Sequence[table.Row]) -> Iterator[str]:
+        shown = partial(printable, encoding=self.encoding)
+        head, *lines = measured.lines(some, shown, self.mark, self.sign, WIDTH)
+        yield from ("", head.replace(measured.TITLE, self.paint(measured.TITLE, "1"), 1), *lines)
+
+    def mark(self, outcome: Outcome | None) -> str:
+        if outcome is None:
+            return " " * self.sign
+        sign, plain, code = _MARKS[outcome]
+        return self.paint(plain if self.plain else sign, code)
 
     def _rows(self, checks: tuple[CheckResult, ...]) -> Iterator[Row]:
         found = (Row(name_of(check), (check,)) for check in checks) if self.verbose else rows(checks)
@@ -83,8 +120,7 @@ class _Page:
             yield f"{first if index == 0 else ' ' * len(first)}{line}"
 
     def _row(self, row: Row, column: int) -> Iterator[str]:
-        sign, plain, code = _MARKS[row.check.outcome]
-        mark = f"  {self.paint(plain if self.plain else sign, code)} "
+        mark = f"  {self.mark(row.check.counts_as)} "
         lead = " " * (2 + self.sign + 1 + column + 2)
         first = f"{mark}{pad(row.name, column)}  "
         if cells(row.name) > column:
@@ -101,23 +137,24 @@ class _Page:
             )
 
     def _said(self, check: CheckResult) -> str:
+        if _waived(check):
+            return f"accepted: {check.summary}"
         said = check.title if check.outcome == "passed" else check.summary
         if self._told_before(check):
             return f"{said.split(':')[0]}: see {self._first[said]}"
         return said
 
     def _told_before(self, check: CheckResult) -> bool:
-        missing = check.cause == "requirement" and check.outcome == "failed"
+        missing = check.cause == "requirement" and check.counts_as == "failed"
         return missing and self._first.setdefault(check.summary, check.id) != check.id
 
     def _after(self, check: CheckResult) -> Iterator[str]:
         """What a failure means and, with -v, everything that is known."""
-        broken = check.outcome in ("failed", "error")
-        if broken and (self.verbose or not self._told_before(check)):
+        broken = check.counts_as in ("failed", "error")
+        if (broken or (_waived(check) and self.verbose)) and (self.verbose or not self._told_before(check)):
             yield from self._explained(check)
         for found in check.measurements if self.verbose else ():
-            floor = f" (floor {found.floor:g})" if found.floor is not None else ""
-            yield from self._hang("      ", f"{found.name} {found.value:g} {found.unit}{floor}")
+            yield from self._hang("      ", _taken(found))
         for name, text in check.evidence.items():
             if self.verbose or (check.outcome == "error" and name == "traceback"):
                 yield from self._evidence(name, text)
@@ -144,8 +181,9 @@ class _Page:
             yield from (f"        {piece}" for piece in self.fold(line.expandtabs(4), WIDTH - 8))
 
     def foot(self, results: Results) -> Iterator[str]:
-        count = {outcome: sum(check.outcome == outcome for check in results.checks) for outcome in _MARKS}
-        words = {"error": "in error"}
+        count = {outcome: sum(check.counts_as == outcome for check in results.checks) for outcome in _MARKS}
+        waived = sum(map(_waived, results.checks))
+        words = {"error": "in error", "passed": f"passed ({waived} accepted)" if waived else "passed"}
         told = ", ".join(f"{number} {words.get(outcome, outcome)}" for outcome, number in count.items() if number)
         counts = (
             f"{told or 'no check ran'} in {results.seconds:.1f} s; level {results.level}; exit code {results.exit_code}"
@@ -153,8 +191,27 @@ class _Page:
         yield from self.wrap(counts, WIDTH)
         lines = self.wrap(headline.closing(results), WIDTH - 6, whole_words=True)
         yield from (f"{'      ' if index else ''}{line}" for index, line in enumerate(lines) if line)
-        if not self.verbose and any(check.evidence for check in results.checks if check.outcome in ("failed", "error")):
+        if not self.verbose and any(
+            check.evidence for check in results.checks if check.counts_as in ("failed", "error")
+        ):
             yield "what the checks wrote is in the results: paddle-bootstrap report -v FILE"
+
+
+def _gravity(check: CheckResult) -> int:
+    return {"failed": 0, "error": 1}.get(check.counts_as, 2)
+
+
+def _waived(check: CheckResult) -> bool:
+    return check.counts_as != check.outcome
+
+
+def _taken(found: Measurement) -> str:
+    """One number with all that is known of it."""
+    beside = [f"floor {found.floor:g}"] if found.floor is not None else []
+    beside += [f"peers {found.peers:g}"] if found.peers is not None else []
+    beside += [found.source] if found.source else []
+    told = f"{found.name} {found.value:g} {found.unit}" + (f" ({', '.join(beside)})" if beside else "")
+    return f"{told}; {found.load}" if found.load else told
 
 
 def _time(seconds: float) -> str:

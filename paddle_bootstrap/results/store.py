@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from paddle_bootstrap.errors import ConfigError
+from paddle_bootstrap.results import table
 from paddle_bootstrap.results.model import SCHEMA_VERSION, CheckResult, Measurement, Results
 from paddle_bootstrap.results.schema import misfits
 
@@ -44,6 +45,8 @@ def to_json(results: Results) -> dict[str, Any]:
         "target": results.target,
         "transfers": results.transfers,
         "checks": [asdict(check) for check in results.checks],
+        "measurements": table.as_data(results.checks),
+        "accepted": table.accepted(results.checks),
     }
     listed: dict[str, Any] = _listed(document)
     return listed

@@ -79,3 +79,16 @@ def test_a_suite_tells_what_was_judged() -> None:
     told = {row.get("name"): row.get("value") for row in suite.iter("property")}
     assert told == {"verdict": "accepted", "device": "gpu", "lock": "gpu-2_6_2-cu118", "tool": "paddle-bootstrap 0.1.0"}
     assert [said.text for said in suite.iter("system-out")] == ["/dev/shm holds 0.06 GB"]
+
+
+def test_accepted_deviations_are_no_failures_and_have_a_suite_of_their_own() -> None:
+    root = ET.fromstring(junit.render(RUNS["allowed"]))
+    assert root.get("failures") == "0"
+    suite = root.findall("testsuite")[-1]
+    assert (suite.get("name"), suite.get("tests")) == ("accepted deviations", "0")
+    told = {row.get("name"): row.get("value") for row in suite.iter("property")}
+    allowed = "accepted until 2027-01-01: modified cards, known"
+    assert told == {"memory.size[gpu0]": f"failed: 48 GB on a 24 GB model; {allowed}"}
+    case = root.find(".//testcase[@name='size[gpu0]']/system-out")
+    assert case is not None
+    assert (case.text or "").startswith(f"{allowed}\nfailed: 48 GB on a 24 GB model\n")

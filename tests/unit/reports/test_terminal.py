@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from paddle_bootstrap.reports import terminal
 from paddle_bootstrap.reports.columns import cells, fold, pad, printable, wrap
 from paddle_bootstrap.reports.gathering import ranges
-from paddle_bootstrap.results.model import CheckResult
+from paddle_bootstrap.reports.measured import number
+from paddle_bootstrap.results.model import CheckResult, Measurement
 from tests.unit.results.runs import CRASHED, NO_CODE, RUNS, check, per_gpu, run
 
 PARTS = [
@@ -32,6 +33,7 @@ PARTS = [
     "\t",
 ]
 TEXT = st.lists(st.sampled_from([*PARTS, "📦", "\udcff", "\u202e"]), max_size=8).map("".join)
+NUMBERS = st.one_of(st.none(), st.floats())
 CHECKS = st.builds(
     CheckResult,
     id=st.tuples(TEXT, TEXT).map(lambda parts: f"{parts[0]}.{parts[1]}[gpu1]"),
@@ -39,7 +41,7 @@ CHECKS = st.builds(
     level=st.just("quick"),
     outcome=st.sampled_from(["passed", "warned", "failed", "error", "skipped"]),
     cause=st.sampled_from([None, "requirement"]),
-    device=st.just("gpu1"),
+    device=st.one_of(st.none(), st.sampled_from(["gpu1", "gpu12", "cpu"]), TEXT),
     summary=TEXT,
     measured=TEXT,
     expected=TEXT,
@@ -47,6 +49,10 @@ CHECKS = st.builds(
     fix=st.just("make short"),
     seconds=st.floats(0, 1e5),
     evidence=st.dictionaries(TEXT, TEXT, max_size=2),
+    accepted=st.one_of(st.none(), st.fixed_dictionaries({"reason": TEXT, "expires": TEXT})),
+    measurements=st.lists(
+        st.builds(Measurement, TEXT, st.floats(), TEXT, NUMBERS, TEXT, NUMBERS, TEXT), max_size=3
+    ).map(tuple),
 )
 
 
@@ -93,14 +99,61 @@ def test_eight_gpus_that_are_well_take_one_line() -> None:
     said = terminal.render(run(*per_gpu(8)))
     assert said.count("cnn[") == 1
     assert re.search(r"✓ cnn\[gpu0-7\]  A convolutional network trains.* 3\.2 s\n", said)
-    assert terminal.render(run(*per_gpu(8)), verbose=True).count("matmul_fp16 281.25 TFLOP/s (floor 250)") == 8
+    assert terminal.render(run(*per_gpu(8)), verbose=True).count("matmul_fp16 281.25 TFLOP/s (floor 250, ") == 8
 
 
 def test_the_gpu_that_is_broken_stands_out() -> None:
     checks = list(per_gpu(8))
     checks[5] = replace(CRASHED, id="device.cnn[gpu5]", device="gpu5")
     said = terminal.render(run(*checks))
-    assert re.findall(r"(.) (cnn\[.*?\])", said) == [("✓", "cnn[gpu0-4]"), ("✗", "cnn[gpu5]"), ("✓", "cnn[gpu6-7]")]
+    assert re.findall(r"(.) (cnn\[.*?\])", said) == [("✗", "cnn[gpu5]"), ("✓", "cnn[gpu0-4,6-7]")]
+
+
+def test_what_failed_stands_first_and_a_table_tells_every_number() -> None:
+    said = terminal.render(RUNS["slow"])
+    assert said.index("fp16[gpu5]") < said.index("fp16[gpu0-4,6-7]") < said.index("\ncopy\n")
+    rows = said[said.index("measurements") :]
+    assert rows.split()[1:7] == ["floor", "peers", "gpu0", "gpu1", "gpu2", "gpu3"]
+    assert "612.4✗" in rows
+    assert rows.index("matmul_fp16 (TFLOP/s)") < rows.index("copy_device (GB/s)") < rows.index("allreduce (GB/s)")
+    assert re.search(r"matmul_fp32 \(TFLOP/s\) +- +51\.95 +51\.90! ", rows)
+    assert "612.4XX" in terminal.render(RUNS["slow"], encoding="ascii")
+    assert "1410 MHz, 87 C, 520 W" in terminal.render(RUNS["slow"], verbose=True)
+
+
+def test_an_accepted_deviation_is_a_pass_that_nobody_overlooks() -> None:
+    said = terminal.render(RUNS["allowed"])
+    assert said.startswith("ACCEPTED\n")
+    assert "✓ size[gpu0]   accepted: 48 GB on a 24 GB model" in said
+    told = said[said.index("accepted deviations") :].split("\n")
+    assert told[1:4] == [
+        "  ✗ memory.size[gpu0]",
+        "      48 GB on a 24 GB model",
+        "      accepted until 2027-01-01: modified cards, known",
+    ]
+    assert "3 passed (1 accepted) in" in said
+    assert "accepted deviations" not in terminal.render(RUNS["warned"])
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (0, "0"),
+        (0.00001, "1.0e-05"),
+        (0.5, "0.5000"),
+        (3.25, "3.250"),
+        (99.999, "100.00"),
+        (612.44, "612.4"),
+        (2540.3, "2540"),
+        (123456.7, "123457"),
+        (1e9, "1.0e+09"),
+        (float("nan"), "nan"),
+        (float("inf"), "inf"),
+    ],
+)
+def test_numbers_take_eight_columns(value: float, told: str) -> None:
+    assert number(value) == told
+    assert len(told) <= 8
 
 
 def test_what_every_gpu_says_is_said_once() -> None:

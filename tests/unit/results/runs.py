@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 from paddle_bootstrap.results.model import CheckResult, Measurement, Results
@@ -137,6 +138,77 @@ def per_gpu(count: int, **told: Any) -> tuple[CheckResult, ...]:
     )
 
 
+LOADED = "1980 MHz, 61 C, 690 W"
+HOT = "1410 MHz, 87 C, 520 W, HW thermal slowdown 41 %"
+
+
+def taken(name: str, unit: str, values: tuple[float, ...], floor: float | None, **told: Any) -> tuple[CheckResult, ...]:
+    """One check of each of so many GPUs that measured these values."""
+    made = []
+    for index, value in enumerate(values):
+        peers = median(other for place, other in enumerate(values) if place != index)
+        source = "0.75 x 730: gpu-fryer README" if floor else None
+        found = Measurement(name, value, unit, floor, source, peers, LOADED)
+        group = "copy" if name.startswith("copy") else "gemm"
+        id_ = f"{group}.{name.removeprefix('copy_').removeprefix('matmul_')}[gpu{index}]"
+        made.append(
+            check(
+                id_,
+                f"{name} is right and reaches its floor",
+                device=f"gpu{index}",
+                seconds=6.0,
+                measurements=(found,),
+                **told,
+            )
+        )
+    return tuple(made)
+
+
+def measured() -> tuple[CheckResult, ...]:
+    """Eight H100, of which gpu5 is slow and hot, and two have more memory than the model: that is accepted."""
+    fp16 = list(taken("matmul_fp16", "TFLOP/s", (771.2, 769.9, 774.0, 768.3, 770.6, 612.4, 772.8, 770.1), 547.5))
+    slow = replace(fp16[5].measurements[0], load=HOT)
+    fp16[5] = replace(
+        fp16[5],
+        outcome="failed",
+        cause="assertion",
+        summary=f"matmul_fp16 612.4 TFLOP/s: 21% slower than its equals ({HOT})",
+        measured="612.4 TFLOP/s",
+        expected="floor 547.5 (0.75 x 730: gpu-fryer README), median of its equals 771",
+        likely="heat, dust, or a loose power cable",
+        fix="nvidia-smi -q -d CLOCK,TEMPERATURE,PERFORMANCE",
+        measurements=(slow,),
+    )
+    allowed = {"reason": "bought with 94 GB modules", "expires": "2027-01-01"}
+    sizes = tuple(
+        check(
+            f"memory.size[gpu{index}]",
+            outcome="warned",
+            device=f"gpu{index}",
+            summary="94 GB on an 80 GB model: modified card",
+            accepted=allowed,
+        )
+        for index in (2, 3)
+    )
+    fp32 = taken(
+        "matmul_fp32",
+        "TFLOP/s",
+        (51.9, 52.0, 52.2, 51.8, 52.0, 48.1, 52.1, 51.9),
+        None,
+        outcome="warned",
+        summary="no baseline for matmul_fp32 on NVIDIA H100 80GB HBM3: recorded",
+    )
+    copies = taken("copy_device", "GB/s", (3011.0, 3009.5, 3015.2, 3007.0, 3012.4, 2998.1, 3010.0, 3013.3), 1905.0)
+    host = check(
+        "collective.nccl",
+        "All GPUs reduce together",
+        level="standard",
+        seconds=20.0,
+        measurements=(Measurement("allreduce", 368.4, "GB/s", 270.0, "0.6 x 450: one way"),),
+    )
+    return (*sizes, *copies, *fp16, *fp32, host)
+
+
 def run(*checks: CheckResult, **told: Any) -> Results:
     known: dict[str, Any] = {
         "tool": "paddle-bootstrap 0.1.0",
@@ -221,5 +293,21 @@ RUNS: Mapping[str, Results] = {
     ),
     "foreign": run(DISK, lock=None, target={"env": "/opt/conda"}),
     "nothing": run(target=None),
+    "slow": run(
+        *measured(),
+        level="standard",
+        host={**FACTS, "gpus": [{"index": index, "name": "NVIDIA H100 80GB HBM3"} for index in range(8)]},
+    ),
+    "allowed": run(
+        replace(
+            NO_CODE,
+            id="memory.size[gpu0]",
+            device="gpu0",
+            summary="48 GB on a 24 GB model",
+            accepted={"reason": "modified cards, known", "expires": "2027-01-01"},
+        ),
+        *per_gpu(2),
+        host=TWO_H100,
+    ),
     "awkward": AWKWARD,
 }

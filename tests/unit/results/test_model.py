@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from paddle_bootstrap.results.model import EXIT_CODES, judge
@@ -9,6 +11,7 @@ from tests.unit.results.runs import RUNS, check
 
 PASSED, WARNED, FAILED = (check("a.b", outcome=outcome) for outcome in ("passed", "warned", "failed"))
 ERROR, SKIPPED = (check("a.b", outcome=outcome) for outcome in ("error", "skipped"))
+ALLOWED = {"reason": "known", "expires": "2027-01-01"}
 EXCUSED = check("a.b", outcome="skipped", required=False)
 
 
@@ -24,6 +27,10 @@ EXCUSED = check("a.b", outcome="skipped", required=False)
         ((PASSED, SKIPPED), "inconclusive"),
         ((EXCUSED, EXCUSED), "inconclusive"),
         ((), "inconclusive"),
+        ((replace(FAILED, accepted=ALLOWED),), "accepted"),
+        ((replace(FAILED, accepted=ALLOWED), FAILED), "rejected"),
+        ((PASSED, replace(SKIPPED, accepted=ALLOWED)), "inconclusive"),
+        ((PASSED, replace(ERROR, accepted=ALLOWED)), "inconclusive"),
     ],
 )
 def test_the_verdict_follows_from_the_checks(checks, verdict) -> None:  # type: ignore[no-untyped-def]
@@ -42,4 +49,6 @@ def test_each_verdict_has_its_exit_code() -> None:
         "foreign": ("accepted", 0),
         "nothing": ("inconclusive", 3),
         "awkward": ("rejected", 1),
+        "slow": ("rejected", 1),
+        "allowed": ("accepted", 0),
     }

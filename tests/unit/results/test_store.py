@@ -126,14 +126,36 @@ def test_our_reading_of_the_schema_is_that_of_jsonschema() -> None:
 
 def test_every_key_is_in_the_schema_and_required() -> None:
     """A key of ours that the schema forgot would never be checked."""
-    data = WARNED
-    for item, rule in (
-        (data, schema()),
-        (data["checks"][0], schema()["$defs"]["check"]),
-        (data["checks"][-1]["measurements"][0], schema()["$defs"]["measurement"]),
-        (data["transfers"][0], schema()["$defs"]["transfer"]),
+    data, defs = WARNED, schema()["$defs"]
+    for item, rule, later in (
+        (data, schema(), {"measurements", "accepted"}),
+        (data["checks"][0], defs["check"], {"accepted"}),
+        (data["checks"][-1]["measurements"][0], defs["measurement"], {"peers", "load"}),
+        (data["transfers"][0], defs["transfer"], set()),
+        (data["measurements"][0], defs["row"], set()),
+        (store.to_json(RUNS["allowed"])["accepted"][0], defs["deviation"], set()),
     ):
-        assert set(item) == set(rule["properties"]) == set(rule["required"])
+        assert set(item) == set(rule["properties"]) == {*rule["required"], *later}
+
+
+def test_what_an_earlier_version_wrote_is_read() -> None:
+    """Keys that were added within version 1 may be missing."""
+    data = json.loads(json.dumps(WARNED))
+    del data["measurements"], data["accepted"]
+    for item in data["checks"]:
+        del item["accepted"]
+        for taken in item["measurements"]:
+            del taken["peers"], taken["load"]
+    VALIDATOR.validate(data)
+    assert store.from_json(data).checks == RUNS["warned"].checks
+
+
+@pytest.mark.parametrize("accepted", [{}, {"reason": "", "expires": "2027-01-01"}, {"reason": "x"}, "yes", True])
+def test_an_acceptance_needs_reason_and_end(accepted: object) -> None:
+    data = copy.deepcopy(WARNED)
+    data["checks"][0]["accepted"] = accepted
+    with pytest.raises(ConfigError, match=r"it is not a results file: checks\[0\]\.accepted"):
+        store.from_json(data)
 
 
 def test_the_verdict_must_follow_from_the_checks(tmp_path: Path) -> None:
