@@ -1,4 +1,5 @@
-"""The fixtures that checks may ask for: host, lock, gpus, device, reading, run, cuda, measure, speed, warn, kernel_log_now.
+"""The fixtures that checks may ask for: host, lock, gpus, device, reading, every_reading, run, cuda, measure,
+speed, warn, kernel_log_now.
 
 A new one needs two checks that want it.
 """
@@ -16,7 +17,7 @@ from paddle_bootstrap.harness.devices import Device, NoDevice, devices, why_none
 from paddle_bootstrap.harness.markers import level_of
 from paddle_bootstrap.harness.notes import clock_of, notes_on
 from paddle_bootstrap.harness.pool import Pool
-from paddle_bootstrap.harness.readings import Reading
+from paddle_bootstrap.harness.readings import Reading, Sweep
 from paddle_bootstrap.harness.speed import Gauge
 from paddle_bootstrap.harness.subject import Session
 from paddle_bootstrap.host import kernel_log
@@ -82,6 +83,11 @@ class Fixtures:
     @pytest.fixture
     def reading(self, device: Device) -> Reading:
         return Reading(self.session.sweeps, device)
+
+    @pytest.fixture
+    def every_reading(self) -> Callable[[], Sweep]:
+        """Of all GPUs that are meant, in a check that is not run once for each; asked for only when it is called."""
+        return self.session.sweeps.first
 
     @pytest.fixture
     def kernel_log_now(self) -> Callable[[], tuple[kernel_log.KernelLine, ...] | Unknown]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from paddle_bootstrap.host.facts import KernelLine, Unknown
-from paddle_bootstrap.host.rootfs import inside, text
+from paddle_bootstrap.host.rootfs import exists, inside, text
 from paddle_bootstrap.host.syslog import FileLog, of_file
 
 __all__ = ["KernelLine", "KernelLog", "gather", "read", "since", "uptime"]
@@ -29,8 +29,8 @@ MOST = 1 << 26  # bytes of log that are read: CONFIG_LOG_BUF_SHIFT ends at 25
 SECONDS = 3.0  # a log of 64 MB is read within one
 NUMBER = (1, 11)  # /dev/kmsg, in Documentation/admin-guide/devices.txt
 REFUSED = (
-    "read it as root, or: sysctl kernel.dmesg_restrict=0; or let this user read /var/log/kern.log: "
-    "usermod -aG adm USER; in a container: --privileged, or mount the host's /dev/kmsg and grant CAP_SYSLOG"
+    "run as root, or: sysctl kernel.dmesg_restrict=0, or: usermod -aG adm USER (for /var/log/kern.log); "
+    "in a container: --device /dev/kmsg --cap-add SYSLOG"
 )
 _HEAD = re.compile(rb"(\d+),(\d+),(\d+),([^;]*)\Z")
 
@@ -77,7 +77,7 @@ def gather(root: Path) -> KernelLog:
         return ring
     up = uptime(root)
     boot = up if isinstance(up, Unknown) else time.time() - up
-    files = [(path, of_file(root, path, boot)) for path in FILES]
+    files = [(path, of_file(root, path, boot)) for path in FILES if exists(root, path)]
     path, found = next(((path, log) for path, log in files if isinstance(log, FileLog)), ("", None))
     if found is None:
         return ring if isinstance(ring.lines, tuple) else replace(ring, lines=_nowhere(ring.lines, files))

@@ -32,12 +32,12 @@ class FileLog:
 
 def of_file(root: Path, path: str, boot: float | Unknown) -> FileLog | Unknown:
     """The kernel's lines since ``boot`` (seconds since 1970) in the host's ``path`` and what was rotated out last."""
-    if isinstance(boot, Unknown):
-        return Unknown(f"{root / path}: which of its lines are of this boot is not known: {boot.reason}")
     try:
         recent = _tail(inside(root, path))
     except OSError as error:
         return Unknown(f"{root / path}: {os.strerror(error.errno or 0)}")
+    if isinstance(boot, Unknown):
+        return Unknown(f"{root / path}: which of its lines are of this boot is not known: {boot.reason}")
     try:
         older = _tail(inside(root, f"{path}.1"))
     except OSError:

@@ -1,0 +1,26 @@
+"""Whether this process was given a part of the host's GPUs on purpose: then the others are not lost."""
+
+from __future__ import annotations
+
+from paddle_bootstrap.harness.devices import devices
+from paddle_bootstrap.host.facts import HostFacts
+
+
+def gpu_nodes(host: HostFacts) -> int:
+    """How many /dev/nvidiaN there are."""
+    return sum(node.path.removeprefix("/dev/nvidia").isdigit() for node in host.device_nodes)
+
+
+def giver(host: HostFacts) -> str | None:
+    """What gave this process a part of the host's GPUs on purpose; None: nothing did, so the rest is lost.
+
+    A container has nodes of just the GPUs that it was given: with a node for a lost one, the loss was not meant. A
+    scheduler names in CUDA_VISIBLE_DEVICES what its control group lets through: each entry must then be there.
+    """
+    listed = len(host.gpus) if isinstance(host.gpus, tuple) else 0
+    if isinstance(host.container, str) and 0 < gpu_nodes(host) <= listed:
+        return f"the {host.container} container was given"
+    asked = (host.visible_devices or "").split(",")
+    if host.visible_devices and len(devices(host)) == len(asked):
+        return f"CUDA_VISIBLE_DEVICES={host.visible_devices} is set, and the driver lists"
+    return None
