@@ -23,6 +23,7 @@ VERBS = {
     "adopt": "Compare an environment made by hand (pip, conda) with a lock; it gets a receipt if it matches.",
     "verify": "Run the checks on an installed target and judge it.",
     "report": "Render a results file again, anywhere.",
+    "baseline": "Make a site's own floors from accepted runs.",
     "rollback": "Put the target's last state back, in one step; once more goes forward again.",
     "uninstall": "Remove the target, or what was installed into an environment that was there before; in one step.",
     "store": "Show, prune or verify the store of wheels.",

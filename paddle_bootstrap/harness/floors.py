@@ -96,12 +96,17 @@ def judge(
         found.append((outcome, _apart(value, peers, smaller=smaller)))
     slow = bool(found)
     if not floors:
-        found.append(("warned", f"no baseline for {name} on {card.label}: recorded"))
+        found.append(("warned", f"{without_baseline(name)} on {card.label}: recorded"))
     elif not applying:
         found.append(
             ("warned", f"its power limit is {context.enforced_w:g} W of {context.default_w:g} W: no floor applies")
         )
     return _judgement(name, value, unit, found, strict, peers, slow=slow, smaller=smaller)
+
+
+def without_baseline(name: str) -> str:
+    """How a warning begins where nothing is known to judge by: recording a baseline looks for it."""
+    return f"no baseline for {name}"
 
 
 def limited(context: Context, share: float) -> bool:
