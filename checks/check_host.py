@@ -9,18 +9,22 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from paddle_bootstrap.harness import expect
-from paddle_bootstrap.harness.devices import devices
+from paddle_bootstrap.harness import expect, few, xids
+from paddle_bootstrap.harness.given import giver, gpu_nodes, not_under_wsl
 from paddle_bootstrap.host.facts import Unknown
 from paddle_bootstrap.toml import read
 
-LIMITS = read(Path(__file__).with_name("limits.toml"))
+HERE = Path(__file__).parent
+LIMITS, XIDS = read(HERE / "limits.toml"), read(HERE / "xid.toml")
 GIGA = 1e9
 LIBRARY_MISMATCH = 18  # NVML's return code
 ABSENT = os.strerror(errno.ENOENT)
 WAYS_ON = "to rehearse without a GPU: paddle-bootstrap up --device cpu; to build an image: paddle-bootstrap install"
 SEE_DRIVER = "see host.driver_loaded"
 XID = "dmesg | grep -i -e xid -e nvrm"
+NOT_LOADED = (
+    "modprobe nvidia, and see what it says; dkms status; mokutil --sb-state (secure boot); lsmod | grep nouveau"
+)
 LIBRARIES = "ldd --version; Debian: apt-get install libstdc++6; a host without glibc cannot run Paddle's wheels"
 
 
@@ -40,12 +44,14 @@ def named(values):
     return ", ".join(sorted(values)) or "none"
 
 
-@pytest.mark.level("quick")
+@pytest.mark.level("quick", priority=1)
 @pytest.mark.requires("gpu")
 def check_driver_loaded(host):
     """Kernel module, library and nodes are there."""
     nodes = Unknown("there is no /dev/nvidia*") if no_nodes(host) else host.device_nodes
     parts = {"kernel module": host.driver.kernel_module, "library": host.driver.library, "device nodes": nodes}
+    if host.wsl:
+        parts = {"library": host.driver.library}
     if host.pynvml_problem:
         del parts["library"]  # it was not asked; host.nvml_bindings says so
     lacking = {name: value.reason for name, value in parts.items() if isinstance(value, Unknown)}
@@ -58,7 +64,9 @@ def check_driver_loaded(host):
         measured="; ".join(f"{name}: {reason}" for name, reason in lacking.items()),
         expected="a loaded kernel module, its library and its device nodes",
         likely="no driver is installed" if none else "half installed, or a container that was given a part of it",
-        fix="install the NVIDIA driver (Debian: apt-get install nvidia-driver) and reboot; in a container: --gpus all; "
+        fix=NOT_LOADED
+        if list(lacking) == ["kernel module"]
+        else "install the NVIDIA driver (Debian: apt-get install nvidia-driver) and reboot; in a container: --gpus all; "
         + WAYS_ON,
     )
 
@@ -67,10 +75,11 @@ def no_nodes(host):
     return all(node.problem == ABSENT for node in host.device_nodes)
 
 
-@pytest.mark.level("quick")
+@pytest.mark.level("quick", priority=1)
 @pytest.mark.requires("gpu")
 def check_driver_matches(host):
     """Library and kernel module are of one version."""
+    not_under_wsl(host, "the kernel module")
     module, library = host.driver.kernel_module, host.driver.library
     lacking = [name for name, value in (("kernel module", module), ("library", library)) if isinstance(value, Unknown)]
     expect(
@@ -90,12 +99,12 @@ def check_driver_matches(host):
     )
 
 
-@pytest.mark.level("quick")
+@pytest.mark.level("quick", priority=1)
 @pytest.mark.requires("gpu")
 def check_driver_new_enough(host, lock, warn):
     """The driver is new enough for the build."""
     build = lock.build
-    version = host.driver.kernel_module
+    version = host.driver.library if host.wsl else host.driver.kernel_module
     expect(
         isinstance(version, str),
         "the driver's version is not known",
@@ -107,19 +116,35 @@ def check_driver_new_enough(host, lock, warn):
         expect(
             Version(version) >= Version(build.min_driver),
             f"driver {version} is too old for CUDA {build.cuda}",
-            measured=version,
-            expected=f"{build.min_driver} or newer",
+            measured=f"driver {version}, which serves CUDA {served(host)}",
+            expected=f"{build.min_driver} or newer, for CUDA {build.cuda}",
             likely="the host's driver was never updated; Paddle would run on the CPU with CUDA error 35 unsaid",
-            fix=f"update the NVIDIA driver to {build.toolkit_driver or build.min_driver} or newer",
+            fix=f"update the NVIDIA driver to {build.toolkit_driver or build.min_driver} or newer, "
+            f"or choose a build for CUDA {served(host)} and older: paddle-bootstrap plan --all",
+        )
+    cuda = host.driver.cuda_version
+    if build.cuda and isinstance(cuda, tuple):
+        expect(
+            cuda[0] >= int(build.cuda.split(".")[0]),
+            f"driver {version} serves CUDA {served(host)}; this build needs {build.cuda}",
+            measured=f"CUDA {served(host)}",
+            expected=f"CUDA {build.cuda.split('.')[0]}.0 or newer",
+            likely="libcuda.so.1 is not the one of the driver: an older one is found first",
+            fix="ldconfig -p | grep -e libcuda.so -e libnvidia-ml; echo $LD_LIBRARY_PATH; update the NVIDIA driver",
         )
     if build.toolkit_driver and Version(version) < Version(build.toolkit_driver):
         warn(f"driver {version} is older than CUDA {build.cuda}'s own {build.toolkit_driver}: PTX cannot be compiled")
 
 
-@pytest.mark.level("quick")
+def served(host):
+    return text(host.driver.cuda_version) if not host.driver.cuda_version else "{}.{}".format(*host.driver.cuda_version)
+
+
+@pytest.mark.level("quick", priority=1)
 @pytest.mark.requires("gpu")
 def check_gpus_on_bus(host, warn):
     """The driver lists every GPU on the PCI bus."""
+    not_under_wsl(host, "the PCI bus")
     bus = set(known(host.pci_gpus, "the PCI bus", fix="ls /sys/bus/pci/devices; in a container: mount /sys"))
     expect(
         bus,
@@ -138,9 +163,10 @@ def check_gpus_on_bus(host, warn):
     expect(
         not lost,
         f"{len(lost)} of {len(bus)} GPUs on the PCI bus are not listed by the driver: {named(lost)}",
-        measured=f"{len(listed)} listed: {named(listed)}",
+        measured=f"{len(listed)} listed: {few(f'{gpu.pci_address} ({text(gpu.uuid)})' for gpu in gpus) or 'none'}",
         expected=f"{len(bus)}: {named(bus)}",
-        likely="the GPU has fallen off the bus or did not initialise, or another driver (vfio-pci) holds it",
+        likely=last_words(host, lost)
+        or "the GPU has fallen off the bus or did not initialise, or another driver (vfio-pci) holds it",
         fix=f"lspci -k -d 10de:; {XID}; power-cycle the host when the GPU stays away",
     )
     expect(
@@ -153,28 +179,17 @@ def check_gpus_on_bus(host, warn):
     )
 
 
-def giver(host):
-    """What gave this process a part of the host's GPUs on purpose; None: nothing did, so the rest is lost.
-
-    A container has nodes of just the GPUs that it was given: with a node for a lost one, the loss was not meant. A
-    scheduler names in CUDA_VISIBLE_DEVICES what its control group lets through: each entry must then be there.
-    """
-    if isinstance(host.container, str) and 0 < gpu_nodes(host) <= len(host.gpus):
-        return f"the {host.container} container was given"
-    asked = (host.visible_devices or "").split(",")
-    if host.visible_devices and len(devices(host)) == len(asked):
-        return f"CUDA_VISIBLE_DEVICES={host.visible_devices} is set, and the driver lists"
-    return None
+def last_words(host, addresses):
+    """What the kernel's log tells of the cards at these addresses."""
+    found = xids.findings(host.kernel_log or (), host.gpus, XIDS)
+    return few(f"Xid {each.number} on {each.address}: {each.means}" for each in found if each.address in addresses)
 
 
-def gpu_nodes(host):
-    return sum(node.path.removeprefix("/dev/nvidia").isdigit() for node in host.device_nodes)
-
-
-@pytest.mark.level("quick")
+@pytest.mark.level("quick", priority=1)
 @pytest.mark.requires("gpu")
 def check_device_nodes(host, warn):
     """This user can open /dev/nvidia* of every GPU."""
+    not_under_wsl(host, "the card")
     problems = {node.path: node.problem for node in host.device_nodes if node.problem}
     expect(
         not no_nodes(host),
@@ -205,7 +220,7 @@ def check_device_nodes(host, warn):
     )
 
 
-@pytest.mark.level("quick")
+@pytest.mark.level("quick", priority=1)
 @pytest.mark.requires("gpu")
 def check_nvml_bindings(host):
     """pynvml is nvidia-ml-py's, and new enough."""
@@ -219,7 +234,7 @@ def check_nvml_bindings(host):
     )
 
 
-@pytest.mark.level("quick")
+@pytest.mark.level("quick", priority=1)
 def check_disk(host):
     """The target's file system has room left."""
     found, least = host.filesystem("target"), LIMITS["disk"]["free_bytes"]
@@ -234,7 +249,7 @@ def check_disk(host):
     )
 
 
-@pytest.mark.level("quick")
+@pytest.mark.level("quick", priority=1)
 def check_shared_memory(host, warn):
     """/dev/shm has room for data loader workers."""  # noqa: S108 a sentence
     found = host.filesystem("shm")
@@ -253,7 +268,7 @@ def check_shared_memory(host, warn):
     )
 
 
-@pytest.mark.level("quick")
+@pytest.mark.level("quick", priority=1)
 def check_cpu(host, lock):
     """The processor has the build's instructions."""
     flags = known(host.cpu_flags, "the processor's flags", fix="grep -m1 flags /proc/cpuinfo")
@@ -268,7 +283,7 @@ def check_cpu(host, lock):
     )
 
 
-@pytest.mark.level("quick")
+@pytest.mark.level("quick", priority=1)
 def check_glibc(host, lock):
     """The C and C++ libraries are new enough."""
     pairs = (("glibc", host.glibc, lock.build.glibc), ("GLIBCXX", host.glibcxx, lock.build.glibcxx))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from paddle_bootstrap.harness import expect, few, noise, xids
-from paddle_bootstrap.harness.given import giver
+from paddle_bootstrap.harness.given import giver, not_under_wsl
 from paddle_bootstrap.host.facts import Unknown
 from paddle_bootstrap.host.kernel_log import REFUSED
 from paddle_bootstrap.toml import read
@@ -30,6 +30,7 @@ STAND_INS = {  # a reading that tells of what an Xid would have told, and what i
 @pytest.mark.requires("gpu")
 def check_xid_history(host, every_reading, warn):
     """No Xid since boot speaks against a GPU."""
+    not_under_wsl(host, "the log that Xids are written to")
     if isinstance(host.kernel_log, Unknown):
         warn(stand_in(host.kernel_log.reason, every_reading()))
         return

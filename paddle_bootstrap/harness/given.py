@@ -1,8 +1,9 @@
-"""Whether this process was given a part of the host's GPUs on purpose: then the others are not lost."""
+"""What this process was given of the host: a part of its GPUs on purpose, or under WSL2 nothing but a library."""
 
 from __future__ import annotations
 
 from paddle_bootstrap.harness.devices import devices
+from paddle_bootstrap.harness.readings import NotSupported
 from paddle_bootstrap.host.facts import HostFacts
 
 
@@ -24,3 +25,9 @@ def giver(host: HostFacts) -> str | None:
     if host.visible_devices and len(devices(host)) == len(asked):
         return f"CUDA_VISIBLE_DEVICES={host.visible_devices} is set, and the driver lists"
     return None
+
+
+def not_under_wsl(host: HostFacts, what: str) -> None:
+    """Skip where Windows has the card, its driver and its log, and Linux a library and /dev/dxg."""
+    if host.wsl:
+        raise NotSupported(f"under WSL2 {what} is that of Windows, which Linux does not see")
