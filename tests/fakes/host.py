@@ -68,7 +68,7 @@ class FakeHost:
         folder.mkdir()
         version = self.library or self.driver
         names = ("libnvidia-ml.so.1", "libcuda.so.1")
-        for library in (fake_nvml(), fake_cuda()) if version else map(not_installed, names):
+        for library in (fake_nvml(driver=version), fake_cuda()) if version else map(not_installed, names):
             named = folder / library.name.replace(".so.1", f".so.{version or 'none'}")
             shutil.copyfile(library, named)
             (folder / library.name).symlink_to(named.name)

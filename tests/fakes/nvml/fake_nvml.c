@@ -1,4 +1,4 @@
-/* A libnvidia-ml.so.1 that the real pynvml loads and believes: life cycle, system, handles, identity, memory, MIG.
+/* A libnvidia-ml.so.1 that the real pynvml loads and believes: life cycle, system, handles, identity.
  * Structures are written field by field: pynvml's own are zeroed, and sometimes wider than the driver's.
  */
 #include <stdio.h>
@@ -6,14 +6,6 @@
 #include <string.h>
 
 #include "fake_nvml.h"
-
-static int text(int code, const char *value, char *out, unsigned length)
-{
-    if (code) return code;
-    if (strlen(value) >= length) return INSUFFICIENT_SIZE;
-    strcpy(out, value);
-    return OK;
-}
 
 /* life cycle */
 int nvmlInitWithFlags(unsigned flags)
@@ -26,6 +18,7 @@ int nvmlInitWithFlags(unsigned flags)
     initialised++;
     return OK;
 }
+int nvmlInit_v2(void) { return nvmlInitWithFlags(0); }
 int nvmlShutdown(void)
 {
     if (!initialised) return UNINITIALIZED;
@@ -47,6 +40,14 @@ int nvmlSystemGetDriverVersion(char *out, unsigned length)
     fflush(stdout);
     return text(of_system("driver", v), v, out, length);
 }
+int nvmlSystemGetNVMLVersion(char *out, unsigned length) { char v[VALUE]; return text(of_system("nvml", v), v, out, length); }
+int nvmlSystemGetProcessName(unsigned pid, char *out, unsigned length)
+{
+    char v[VALUE], key[32];
+    snprintf(key, sizeof key, "process.%u", pid);
+    int code = of_system(key, v);
+    return text(code == NOT_SUPPORTED ? NOT_FOUND : code, v, out, length);
+}
 int nvmlSystemGetCudaDriverVersion_v2(int *out)
 {
     char v[VALUE];
@@ -54,6 +55,7 @@ int nvmlSystemGetCudaDriverVersion_v2(int *out)
     if (!code) *out = atoi(v);
     return code;
 }
+int nvmlSystemGetCudaDriverVersion(int *out) { return nvmlSystemGetCudaDriverVersion_v2(out); }
 int nvmlDeviceGetCount_v2(unsigned *out)
 {
     char v[VALUE];
@@ -63,20 +65,65 @@ int nvmlDeviceGetCount_v2(unsigned *out)
 }
 
 /* handles: there is one for each N of the keys gpuN, whatever sys.count says; gpuN.handle = !15 is an error for one */
-int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **out)
+static int handle(unsigned index, void **out)
 {
     char v[VALUE];
-    if (!initialised) return UNINITIALIZED;
-    if (index >= described()) return INVALID_ARGUMENT;
     int code = of_gpu(handle_of(index), "handle", v);
     if (code && code != NOT_SUPPORTED) return code;
     *out = handle_of(index);
     return OK;
 }
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **out)
+{
+    if (!initialised) return UNINITIALIZED;
+    return index < described() ? handle(index, out) : INVALID_ARGUMENT;
+}
+static int handle_by(const char *key, const char *wanted, void **out)
+{
+    char v[VALUE];
+    if (!initialised) return UNINITIALIZED;
+    for (unsigned index = 0; index < described(); index++) {
+        if (of_gpu(handle_of(index), key, v) || !strstr(wanted, v)) continue;
+        return handle(index, out);
+    }
+    return NOT_FOUND;
+}
+int nvmlDeviceGetHandleByUUID(const char *uuid, void **out) { return handle_by("uuid", uuid, out); }
+int nvmlDeviceGetHandleByPciBusId_v2(const char *id, void **out) { return handle_by("pci", id, out); }
+int nvmlDeviceGetIndex(void *gpu, unsigned *out)
+{
+    char v[VALUE];
+    int code = of_gpu(gpu, "index", v);
+    if (code && code != NOT_SUPPORTED) return code;
+    *out = code ? index_of(gpu) : (unsigned)number(v);
+    return OK;
+}
 
-/* one GPU */
-int nvmlDeviceGetName(void *gpu, char *out, unsigned length) { char v[VALUE]; return text(of_gpu(gpu, "name", v), v, out, length); }
-int nvmlDeviceGetUUID(void *gpu, char *out, unsigned length) { char v[VALUE]; return text(of_gpu(gpu, "uuid", v), v, out, length); }
+/* identity */
+#define TEXT(name, key) \
+    int nvmlDeviceGet##name(void *gpu, char *out, unsigned length) { char v[VALUE]; return text(of_gpu(gpu, key, v), v, out, length); }
+TEXT(Name, "name")
+TEXT(UUID, "uuid")
+TEXT(Serial, "serial")
+TEXT(VbiosVersion, "vbios")
+TEXT(BoardPartNumber, "board_part")
+TEXT(InforomImageVersion, "inforom_image")
+int nvmlDeviceGetGspFirmwareVersion(void *gpu, char *out) { char v[VALUE]; return text(of_gpu(gpu, "gsp_firmware", v), v, out, 80); }
+
+#define NUMBER(name, key)                                \
+    int nvmlDeviceGet##name(void *gpu, unsigned *out)    \
+    {                                                    \
+        char v[VALUE];                                   \
+        int code = of_gpu(gpu, key, v);                  \
+        if (!code) *out = (unsigned)number(v);           \
+        return code;                                     \
+    }
+NUMBER(MinorNumber, "minor")
+NUMBER(Brand, "brand")
+NUMBER(Architecture, "architecture")
+NUMBER(NumGpuCores, "cores")
+NUMBER(MemoryBusWidth, "bus_width")
+
 int nvmlDeviceGetCudaComputeCapability(void *gpu, int *major, int *minor)
 {
     char v[VALUE];
@@ -92,25 +139,13 @@ typedef struct {
 int nvmlDeviceGetPciInfo_v3(void *gpu, pci_info *out)
 {
     char v[VALUE];
+    unsigned long long device;
     int code = of_gpu(gpu, "pci", v);
     if (code) return code;
     sscanf(v, "%x:%x:%x", &out->domain, &out->bus, &out->device);
     snprintf(out->legacy, sizeof out->legacy, "%04X:%02X:%02X.0", out->domain & 0xffff, out->bus & 0xff, out->device & 0xff);
     snprintf(out->id, sizeof out->id, "%08X:%02X:%02X.0", out->domain, out->bus & 0xff, out->device & 0xff);
-    return OK;
-}
-typedef struct { unsigned long long total, free, used; } memory_info;
-int nvmlDeviceGetMemoryInfo(void *gpu, memory_info *out)
-{
-    char v[VALUE];
-    int code = of_gpu(gpu, "memory", v);
-    if (!code) out->total = out->free = strtoull(v, NULL, 0);
-    return code;
-}
-int nvmlDeviceGetMigMode(void *gpu, unsigned *now, unsigned *pending)
-{
-    char v[VALUE];
-    int code = of_gpu(gpu, "mig", v);
-    if (!code) *now = *pending = (unsigned)atoi(v);
+    code = part_of_gpu(gpu, "pci", "device_id", &device);
+    out->device_id = (unsigned)device << 16 | 0x10de;
     return code;
 }
