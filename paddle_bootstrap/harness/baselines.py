@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -10,7 +11,7 @@ from typing import Any
 
 from paddle_bootstrap import toml
 from paddle_bootstrap.errors import ConfigError
-from paddle_bootstrap.harness.models import Card, Model, plain
+from paddle_bootstrap.harness.models import Card, Model, model_of, named, plain
 from paddle_bootstrap.harness.subject import built_in_checks
 from paddle_bootstrap.mirrors.tables import nearest
 
@@ -92,6 +93,13 @@ class Baselines:
         """Whether ``floor`` can be meant: ten times too low or above what the card can do is a slip of the pen."""
         return self.limits.specification_least < floor / specification < self.limits.specification_most
 
+    @property
+    def bounds(self) -> str:
+        """What ``sane`` asks for, in words."""
+        return (
+            f"a floor is {self.limits.specification_least:g} to {self.limits.specification_most:g} of the specification"
+        )
+
     def floor_of(self, card: Card, name: str) -> Floor | None:
         for kind in (card.pci_id, plain(card.name)):
             if kind and (found := self.site.get((kind, name))):
@@ -118,7 +126,7 @@ def with_site(path: Path | None = None) -> Baselines:
     known = published()
     if path is None:
         return known
-    return replace(known, site=_site(path, known.units))
+    return replace(known, site=_site(path, known))
 
 
 @cache
@@ -149,11 +157,11 @@ def _shares(data: Mapping[str, Any]) -> Iterator[Share]:
             yield Share(**told, name=name, models=models)
 
 
-def _site(path: Path, units: Mapping[str, str]) -> dict[tuple[str, str], Floor]:
+def _site(path: Path, known: Baselines) -> dict[tuple[str, str], Floor]:
     found: dict[tuple[str, str], Floor] = {}
     for index, row in enumerate(site_rows(path)):
         where = f"{path}: [[floor]] {index + 1}"
-        kind, name, floor = _checked(row, where, units, path)
+        kind, name, floor = _checked(row, where, known, path)
         if (kind, name) in found:
             raise ConfigError(f"{where}: {name} of {kind} is there twice", hint="leave one of the two out")
         found[kind, name] = floor
@@ -176,14 +184,38 @@ def site_rows(path: Path) -> Sequence[Any]:
         if key not in known:
             raise ConfigError(f"{path}: unknown key {key!r}", hint=nearest(key, known))
     rows = data.get("floor", [])
-    if version != VERSION or not isinstance(rows, list) or not rows:
+    if type(version) is not int or version != VERSION or not isinstance(rows, list) or not rows:
         raise ConfigError(
             f"{path}: it is no file of floors: schema_version = {VERSION} and [[floor]] tables", hint=_HINT
         )
     return rows
 
 
-def _checked(row: Any, where: str, units: Mapping[str, str], path: Path) -> tuple[str, str, Floor]:
+def _checked(row: Any, where: str, known: Baselines, path: Path) -> tuple[str, str, Floor]:
+    _require_keys(row, where)
+    name, unit, value = row["name"], row["unit"], float(row["floor"])
+    pci_id, model = row.get("pci_id", "").lower(), plain(row.get("model"))
+    if not (re.fullmatch("[0-9a-f]{4}", pci_id) if pci_id else model):
+        raise ConfigError(f"{where}: it names no model", hint='add pci_id = "2330" or model = "NVIDIA H100 80GB HBM3"')
+    if not 0 < value < float("inf"):
+        raise ConfigError(f"{where}: floor = {value:g} is no number above 0")
+    of = f"{name} of {row.get('model', pci_id)}"
+    if known.units.get(name, unit) != unit:
+        raise ConfigError(
+            f"{where}: {of} has the unit {unit!r}, but it is measured in {known.units[name]!r}",
+            hint=f"write its floor in {known.units[name]}",
+        )
+    specification = known.specification(model_of(pci_id, row.get("model")) or named(model), name)
+    if specification and not known.sane(value, specification):
+        raise ConfigError(
+            f"{where}: {of}: a floor of {value:g} {unit} is {value / specification:.2g} of the specification, {specification:g}",
+            hint=known.bounds,
+        )
+    source = f"{path.name}: {row.get('rule', 'a floor of this site')}"
+    return pci_id or model or "", name, Floor(value, unit, source, row.get("warn", False))
+
+
+def _require_keys(row: Any, where: str) -> None:
     if not isinstance(row, dict):
         raise ConfigError(f"{where}: it must be a table", hint=_HINT)
     for key, value in row.items():
@@ -194,22 +226,6 @@ def _checked(row: Any, where: str, units: Mapping[str, str], path: Path) -> tupl
     for key in REQUIRED:
         if key not in row:
             raise ConfigError(f"{where}: {key} is missing", hint=_HINT)
-    name, unit, value = row["name"], row["unit"], float(row["floor"])
-    kind = row.get("pci_id", "").lower() or plain(row.get("model"))
-    if not kind:
-        raise ConfigError(f"{where}: it names no model", hint='add pci_id = "2330" or model = "NVIDIA H100 80GB HBM3"')
-    if not 0 < value < float("inf"):
-        raise ConfigError(f"{where}: floor = {value:g} is no number above 0")
-    if units.get(name, unit) != unit:
-        raise ConfigError(
-            f"{where}: {name} of {row.get('model', kind)} has the unit {unit!r}, but it is measured in {units[name]!r}",
-            hint=f"write its floor in {units[name]}",
-        )
-    return (
-        kind,
-        name,
-        Floor(value, unit, f"{path.name}: {row.get('rule', 'a floor of this site')}", row.get("warn", False)),
-    )
 
 
 def _word(kind: Any) -> str:

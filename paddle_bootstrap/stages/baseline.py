@@ -174,10 +174,9 @@ def _row(some: Sequence[Taken], known: Baselines) -> dict[str, Any]:
 def _require_sane(first: Taken, floor: float, known: Baselines) -> None:
     specification = known.specification(_model(first.card), first.name)
     if specification and not known.sane(floor, specification):
-        least, most = known.limits.specification_least, known.limits.specification_most
         raise ConfigError(
-            f"{first.name} of {first.card.label}: a floor of {floor:.4g} {first.unit} is {floor / specification:.2f} of the "
-            f"specification, {specification:g}: it must be between {least:g} and {most:g} of it",
+            f"{first.name} of {first.card.label}: {floor:.4g} {first.unit} is {floor / specification:.2g} of the specification, "
+            f"{specification:g}; {known.bounds}",
             hint="these runs measured something else, or a slow card: look at them with paddle-bootstrap report FILE",
         )
 
