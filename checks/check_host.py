@@ -155,8 +155,11 @@ def check_gpus_on_bus(host, warn):
         fix=f"lspci -d 10de: shows what is there; {WAYS_ON}",
     )
     gpus = known(host.gpus, f"what the driver lists of the GPUs on the PCI bus ({named(bus)})", fix=SEE_DRIVER)
-    listed = {known(gpu.pci_address, f"the PCI address of GPU {gpu.index}", fix=XID) for gpu in gpus}
+    opened = [gpu for gpu in gpus if not (isinstance(gpu.uuid, Unknown) and isinstance(gpu.name, Unknown))]
+    listed = {known(gpu.pci_address, f"the PCI address of GPU {gpu.index}", fix=XID) for gpu in opened}
     lost, unseen = bus - listed, listed - bus
+    if len(lost) <= len(gpus) - len(opened):  # listed, but NVML cannot open them: nvml.answers fails for each
+        lost = set()
     if lost and (who := giver(host)):
         warn(f"{who} {len(listed)} of {len(bus)} GPUs, not {named(lost)}")
         lost = set()

@@ -20,7 +20,7 @@ XID = "dmesg | grep -i -e xid -e nvrm"
 
 @pytest.mark.level("quick", priority=1)
 @pytest.mark.requires("gpu")
-def check_answers(device, reading):
+def check_answers(device, host, reading):
     """NVML opens the GPU and answers for it.
 
     Every check of one reading is skipped when that reading failed: this one says which did, and why.
@@ -31,7 +31,7 @@ def check_answers(device, reading):
     code = getattr(handle, "code", None)
     expect(
         opened,
-        f"{named(device)}: {meaning(code, handle)}",
+        f"{named(device)}{place(host)}: {meaning(code, handle)}",
         measured=getattr(handle, "reason", None),
         expected="a handle of the card: nvmlDeviceGetHandleByIndex gives 0",
         **advice(code, device),
@@ -46,6 +46,13 @@ def check_answers(device, reading):
         expected=f"an answer to each of {len(readings)} questions, or that the card has no such thing",
         **advice(code, device),
     )
+
+
+def place(host):
+    """Where a card must be that cannot tell its address: where there is one and no other says that it is it."""
+    bus = host.pci_gpus if isinstance(host.pci_gpus, tuple) else ()
+    left = sorted(set(bus) - {gpu.pci_address for gpu in host.gpus})
+    return f", at {' or '.join(left)}" if left else ""
 
 
 def is_failure(value):
