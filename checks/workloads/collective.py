@@ -17,9 +17,10 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 RANK = os.path.join(HERE, "rank.py")
-TAIL = 2048  # bytes kept of what each rank wrote
-LAST_WORDS = 0.5  # seconds for the others to speak, once a rank is lost
-STACK = 0.5  # seconds for hung ranks to write their stacks
+TAIL = 4096  # bytes read of what each rank wrote
+KEPT = 8192  # bytes of all of them together
+LAST_WORDS = 0.3  # seconds for the others to speak, once a rank is lost
+STACK = 0.3  # seconds for hung ranks to write their stacks
 LEAVE = 2.0  # seconds for ranks that have finished
 OTHERS = ("PADDLE_", "MASTER_", "SLURM_", "OMPI_", "FLAGS_selected_gpus", "RANK", "WORLD_SIZE", "LOCAL_RANK")
 FACTORS = {  # bus bandwidth by algorithm bandwidth, for n ranks: nccl-tests, doc/PERFORMANCE.md
@@ -92,7 +93,8 @@ def together(
 
     {"outcome": "done", "steps": [...]}, one for each step that was asked for: see ``told_of``; or else
     {"outcome": "hung" | "died" | "raised", "step": its number or None for the forming of the group, "arrived", "missing",
-    "ended": [ranks], "stuck": {rank: function}, "rank", "how", "wrote": {rank: tail}, "steps": those that all ended}
+    "ended": [ranks], "stuck": {rank: where its code stands}, "seconds": of silence, "rank", "how", "steps": those that all
+    ended}
     """
     count = len(gpus) if gpus else ranks
     plan = {"backend": backend, "gpus": gpus, "seconds": seconds, "steps": steps}
@@ -103,14 +105,16 @@ def together(
         try:
             for number in range(count):
                 group.append(Rank(number, file.name, environ_of(number, count, port, settings or {})))
-            told = watch(group, start_seconds, step_seconds, time.monotonic() + seconds)
+            told = watch(group, steps, start_seconds, step_seconds, time.monotonic() + seconds)
+            if told["outcome"] != "done":
+                leave_evidence(group)
             return dict(told, steps=told_of(group, steps))
         finally:
             for rank in group:
                 rank.end()
 
 
-def watch(group, start_seconds, step_seconds, ends):
+def watch(group, steps, start_seconds, step_seconds, ends):
     """Listen until all have finished, one is lost, or one is silent for too long."""
     with selectors.DefaultSelector() as selector:
         for rank in group:
@@ -119,13 +123,13 @@ def watch(group, start_seconds, step_seconds, ends):
             now = time.monotonic()
             silent = min(rank.heard + (step_seconds if ready(rank) else start_seconds) for rank in unfinished(group))
             if now >= min(silent, ends):
-                return hung(group)
+                return dict(hung(group, steps), seconds=step_seconds if all(map(ready, group)) else start_seconds)
             lost = listen(selector, min(silent, ends) - now)
             if lost:
                 until = time.monotonic() + LAST_WORDS
                 while selector.get_map() and time.monotonic() < until:
                     listen(selector, until - time.monotonic())
-                return fallen(lost, group)
+                return fallen(lost, group, steps)
     leave(group)
     return {"outcome": "done"}
 
@@ -160,30 +164,32 @@ def leave(group):
             rank.process.wait(max(0.0, until - time.monotonic()))
 
 
-def standing(group):
+def standing(group, steps):
     """The first turn of a step that not all have left, and who entered it and who left it."""
-    turns = [rank.last("ended") for rank in group]
-    entered = [rank.last("arrived") for rank in group]
     if not all(ready(rank) for rank in group):
         here = [rank.number for rank in group if ready(rank)]
-        return {
-            "step": None,
-            "arrived": [],
-            "missing": [r.number for r in group if r.number not in here],
-            "ended": here,
-        }
-    open_turns = [arrived for arrived, ended in zip(entered, turns) if arrived and arrived != ended]  # noqa: B905 Python 3.8
-    first = min(open_turns) if open_turns else max((turn for turn in turns if turn), default=[0, -1])
-    known = [(rank.number, arrived or [-1, 0], ended or [-1, 0]) for rank, arrived, ended in zip(group, entered, turns)]  # noqa: B905
+        missing = [rank.number for rank in group if not ready(rank)]
+        return {"step": None, "arrived": here, "missing": missing, "ended": here}
+    first = min(turn_of(rank, steps) for rank in unfinished(group))
+    arrived = [rank.number for rank in group if (rank.last("arrived") or [-1, 0]) >= first]
     return {
-        "step": first[0] if first[1] >= 0 else 0,
-        "arrived": [number for number, arrived, _ in known if open_turns and arrived >= first],
-        "missing": [number for number, arrived, _ in known if not open_turns or arrived < first],
-        "ended": [number for number, _, ended in known if open_turns and ended >= first],
+        "step": first[0],
+        "arrived": arrived,
+        "missing": [rank.number for rank in group if rank.number not in arrived],
+        "ended": [rank.number for rank in group if (rank.last("ended") or [-1, 0]) >= first],
     }
 
 
-def hung(group):
+def turn_of(rank, steps):
+    """The turn that this rank is in, or the one that it comes to next."""
+    arrived, ended = rank.last("arrived"), rank.last("ended")
+    if arrived is None or arrived != ended:
+        return arrived or [0, 0]
+    step, turn = ended
+    return [step, turn + 1] if turn + 1 < steps[step]["times"] else [min(step + 1, len(steps) - 1), 0]
+
+
+def hung(group, steps):
     """Who is where: the stack of each says it too."""
     for rank in group:
         if rank.process.poll() is None:
@@ -192,7 +198,7 @@ def hung(group):
     stuck = {
         str(rank.number): place for rank in unfinished(group) for place in [innermost(rank.wrote("stderr"))] if place
     }
-    return dict(standing(group), outcome="hung", stuck=stuck, wrote=written(group))
+    return dict(standing(group, steps), outcome="hung", stuck=stuck)
 
 
 def innermost(stack):
@@ -206,16 +212,16 @@ def innermost(stack):
     return "%s, line %s of %s" % (name, line, os.path.basename(path))
 
 
-def fallen(lost, group):
+def fallen(lost, group, steps):
     """A rank died or raised. The one that failed first counts: the others fail because it is gone."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         lost.process.wait(0.0 if lost.last("raised") else LEAVE)
     died = [rank for rank in group if (rank.process.poll() or 0) != 0]
     first = died[0] if died else lost  # a death is a cause, an exception may be its consequence
-    told = dict(standing(group), rank=first.number, wrote=written(group))
+    told = dict(standing(group, steps), rank=first.number)
     if first.last("raised"):
         how = "%s: %s" % (first.last("raised"), last_line(first.last("message")))
-        return dict(told, outcome="raised", how=how, traceback=first.last("traceback")[-TAIL:])
+        return dict(told, outcome="raised", how=how)
     return dict(told, outcome="died", how=ending(first.process.poll()))
 
 
@@ -232,10 +238,13 @@ def ending(code):
     return "exit code %s" % code
 
 
-def written(group):
-    """{"2 stderr": ...}: the last that each rank wrote, the pipes that were empty left out."""
-    texts = {"%d %s" % (rank.number, name): rank.wrote(name) for rank in group for name in rank.files}
-    return {name: text for name, text in texts.items() if text}
+def leave_evidence(group):
+    """What each rank wrote last becomes what this process wrote: whoever judges keeps that."""
+    for rank in group:
+        for name in rank.files:
+            text = rank.wrote(name)
+            if text:
+                sys.stderr.write("rank %d, %s:\n%s\n" % (rank.number, name, text[-KEPT // 2 // len(group) :]))
 
 
 def told_of(group, steps):

@@ -8,7 +8,7 @@ reports, one JSON object a line:
     {"arrived": [STEP, TIME], "clock": SECONDS}         before it enters a step for the TIMEth time
     {"ended": [STEP, TIME], "clock": SECONDS, ...}      and after, with what it found: "wrong" or "digest"
     {"finished": true}
-    {"raised": TYPE, "message": ..., "traceback": ...}
+    {"raised": TYPE, "message": ...}
 
 A rank that has finished stays until its standard input ends, so that none leaves while another still reads from it.
 SIGUSR1 writes its stack to standard error. Standard library and Paddle only, Python 3.8 syntax.
@@ -138,7 +138,8 @@ def main(argv, environ, begin=connect):
     try:
         work(plan, rank_of(environ), report, begin)
     except Exception as error:  # noqa: BLE001 it travels as data
-        report(raised=type(error).__name__, message=str(error), traceback=traceback.format_exc())
+        traceback.print_exc()
+        report(raised=type(error).__name__, message=str(error))
     sys.stdin.read()
     os._exit(0)  # what Paddle would do at exit takes seconds and is nobody's business
 
