@@ -45,7 +45,8 @@ class Gauge:
         """
         got = call()
         calls = self._notes.calls
-        others = {label: told[pick] for label, told in calls.others().items()} if calls else {}
+        told = calls.others() if calls else {}
+        others = {label: given[pick] for label, given in told.items() if pick in given}  # the rest has only an error
         judgement = self._judged(name, got[pick], unit, others)
         if judgement and judgement.slow:
             self._record(f"{name}_together", got[pick], unit, None)

@@ -98,16 +98,29 @@ static uint32_t real(uint32_t bits, uint32_t rounds)
     return bits;
 }
 
+/* What has been computed before is copied: tests call for the very same thing very often. */
+static void computed(uint32_t *out, int kernel, unsigned words, unsigned whole, uint32_t rounds, uint32_t seed)
+{
+    static struct { uint32_t *words, rounds, seed; } before[NAMES];
+    if (!before[kernel].words || before[kernel].rounds != rounds || before[kernel].seed != seed) {
+        before[kernel].words = realloc(before[kernel].words, words * 4);
+        before[kernel].rounds = rounds;
+        before[kernel].seed = seed;
+        for (unsigned word = 0; word < words; word++) {
+            uint32_t done = word % whole ? 1 : rounds;
+            before[kernel].words[word] = kernel == INTEGERS ? integer(seed ^ word, done) : real(seed ^ word, done);
+        }
+    }
+    memcpy(out, before[kernel].words, words * 4);
+}
+
 static void product(struct card *card, int kernel, unsigned blocks, unsigned threads, void **arguments)
 {
     uint32_t *out = (uint32_t *)(uintptr_t) * (uint64_t *)arguments[0];
     uint32_t *units = (uint32_t *)(uintptr_t) * (uint64_t *)arguments[1];
     uint32_t rounds = *(uint32_t *)arguments[2], seed = *(uint32_t *)arguments[3];
     unsigned working = (unsigned)(number(card->index, "multiprocessors", 8) - number(card->index, "idle", 0));
-    for (unsigned word = 0; word < blocks * threads; word++) {
-        uint32_t done = word % (threads * WHOLE) ? 1 : rounds;
-        out[word] = kernel == INTEGERS ? integer(seed ^ word, done) : real(seed ^ word, done);
-    }
+    computed(out, kernel, blocks * threads, threads * WHOLE, rounds, seed);
     for (unsigned block = 0; block < blocks; block++) units[block] = block % working;
     int flipped = (int)number(card->index, "flip_product", -1);
     card->products++;
@@ -126,6 +139,6 @@ int cuLaunchKernel(const char *function, unsigned x, unsigned y, unsigned z, uns
     if (kernel == FILL) fill(card, piece_of(arguments));
     if (kernel == VERIFY) verify(piece_of(arguments), (uint64_t *)(uintptr_t) * (uint64_t *)arguments[5]);
     if (kernel == INTEGERS || kernel == FLOATS) product(card, kernel, x, threads, arguments);
-    usleep((unsigned)number(card->index, "launch_us", 0));
+    if (row(card->index, "launch_us")) usleep((unsigned)number(card->index, "launch_us", 0));
     return OK;
 }
