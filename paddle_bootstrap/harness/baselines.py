@@ -61,7 +61,7 @@ class Floor:
 
 @dataclass(frozen=True)
 class Share:
-    """A floor as a share of what the card or its link could do: ``of`` is memory, pcie or nvlink."""
+    """A floor as a share of what the card or its link could do: ``of`` is memory or pcie."""
 
     name: str
     of: str

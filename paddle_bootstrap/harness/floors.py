@@ -24,7 +24,7 @@ _NEXT = "compare clocks, temperature and throttle reasons under load: nvidia-smi
 
 @dataclass(frozen=True)
 class Context:
-    """What a floor depends on besides the model. ``peaks`` (memory, pcie, nvlink): 10^9 bytes per second, one way."""
+    """What a floor depends on besides the model. ``peaks`` (memory, pcie): 10^9 bytes per second, one way."""
 
     peaks: Mapping[str, float] = field(default_factory=dict)
     enforced_w: float | None = None
@@ -47,7 +47,7 @@ class Judgement:
     slow: bool = False  # below a floor or its equals: worth a repeat alone
 
 
-def context_of(card: Card, readings: Mapping[str, Any], *, generation: object = None, width: object = None) -> Context:
+def context_of(readings: Mapping[str, Any], *, generation: object = None, width: object = None) -> Context:
     """What the readings of one card tell; one that could not be read is left out, and so is its floor.
 
     ``generation`` and ``width``: of the PCIe link while it worked, where known: an idle link shows generation 1.
@@ -56,8 +56,7 @@ def context_of(card: Card, readings: Mapping[str, Any], *, generation: object = 
     memory = _product(clocks.get("max_memory"), readings.get("bus_width"), 2e6 / 8 / 1e9)
     lane = table().lanes.get(_int(generation) or _int(pcie.get("generation")) or 0)
     link = _product(lane, width or pcie.get("width"), 1.0)
-    nvlink = _product(card.model.nvlink_gbs if card.model else None, 1, 0.5)
-    peaks = {"memory": memory, "pcie": link, "nvlink": nvlink}
+    peaks = {"memory": memory, "pcie": link}
     return Context(
         {name: peak for name, peak in peaks.items() if peak},
         _number(power.get("enforced_w")),

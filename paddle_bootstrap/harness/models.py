@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
@@ -56,14 +57,18 @@ class Table:
 
     models: tuple[Model, ...]
     prefixes: tuple[str, ...]  # what drivers put before a model's name
+    virtual: re.Pattern[str]  # what only virtual GPUs' names hold
     lanes: Mapping[int, float]  # PCIe generation -> 10^9 bytes per second of one lane, one way
 
 
 def model_of(pci_id: object, name: object = None) -> Model | None:
     """The model with this PCI device id, or None. Both arguments may be whatever a reading gave, ``Unknown`` too.
 
-    An unsure id counts only when ``name`` fits; without a name it does not.
+    An unsure id counts only when ``name`` fits; without a name it does not. A virtual GPU has the id of its card, and is
+    only a part of it.
     """
+    if isinstance(name, str) and table().virtual.search(name):
+        return None
     found = next(
         (model for model in table().models if isinstance(pci_id, str) and pci_id.lower() in model.pci_ids), None
     )
@@ -106,7 +111,8 @@ def table() -> Table:
     data = toml.read(built_in_checks() / "gpus.toml")
     prefixes = tuple(data["names"]["prefixes"])
     lanes = {int(generation): rate for generation, rate in data["pcie"]["lane_gbs"].items()}
-    return Table(tuple(_model(row, data["sources"], prefixes) for row in data["gpu"]), prefixes, lanes)
+    models = tuple(_model(row, data["sources"], prefixes) for row in data["gpu"])
+    return Table(models, prefixes, re.compile(data["names"]["virtual"]), lanes)
 
 
 def _model(row: Mapping[str, Any], sources: Mapping[str, str], prefixes: tuple[str, ...]) -> Model:

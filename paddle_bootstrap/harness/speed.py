@@ -62,7 +62,7 @@ class Gauge:
         readings = Reading(self._session.sweeps, self._device).all()
         load = self._notes.load
         generation, width = (load.pcie_generation, load.pcie_width) if load else (None, None)
-        context = context_of(card_of(readings), readings, generation=generation, width=width)
+        context = context_of(readings, generation=generation, width=width)
         return judge(name, float(value), unit, card_of(readings), context, others, self._baselines)
 
     @cached_property

@@ -80,6 +80,17 @@ def test_a_recalled_id_counts_only_with_its_name() -> None:
     assert found.unsure
 
 
+@pytest.mark.parametrize("name", ["GRID T4-16Q", "NVIDIA A100-40C", "NVIDIA A100-1-5CME"])
+def test_a_virtual_gpu_is_a_part_of_a_card(name: str) -> None:
+    assert model_of("1eb8", name) is None
+    assert named(name) is None
+
+
+def test_no_model_s_own_name_is_taken_for_a_virtual_one() -> None:
+    for model in MODELS:
+        assert model_of(model.pci_ids[0], f"NVIDIA {model.name}") == model
+
+
 def test_a_name_is_told_with_or_without_the_maker() -> None:
     assert plain("NVIDIA A10") == plain("A10") == "A10"
     assert plain("Tesla T4") == plain("NVIDIA T4") == "T4"
