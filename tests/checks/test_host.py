@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 
-from paddle_bootstrap.host.facts import DeviceNode, HostFacts, Unknown
+from paddle_bootstrap.host.facts import DeviceNode, HostFacts, KernelLine, Unknown
 from paddle_bootstrap.lock.model import Build
-from tests.checks.judging import fails, passes, preflight, seen, warns
+from tests.checks.judging import Judged, fails, passes, preflight, seen, warns
 from tests.fakes.host import A100, H100, NO_GPU, FakeHost
 
 ABSENT = "No such file or directory"
 UNREAD = Unknown("it was not to be read")
 Change = Callable[[HostFacts], HostFacts]
+
+
+def host_checks(facts: HostFacts, build: Build) -> Judged:
+    return preflight(facts, build, keyword="host or architecture")
 
 
 def driver(**values: Any) -> Change:
@@ -65,9 +69,16 @@ def both(*changes: Change) -> Change:
 NO_NODES = nodes(nvidiactl=ABSENT, nvidia_uvm=ABSENT)
 TWO_NODES = {"nvidiactl": None, "nvidia_uvm": None, "nvidia0": None, "nvidia1": None}
 NOT_ASKED = driver(library=Unknown("the distribution called pynvml shadows nvidia-ml-py's module"))
+FELL_OFF = host(kernel_log=(KernelLine(9.0, "NVRM: Xid (PCI:0000:11:00): 79, GPU has fallen off the bus."),))
+UNDER_WSL = both(
+    host(wsl=True, pci_gpus=(), device_nodes=(DeviceNode("/dev/nvidiactl", ABSENT),)),
+    driver(kernel_module=Unknown("not loaded")),
+)
 
 BAD = [
     ("driver_loaded", driver(kernel_module=Unknown("not loaded")), ["no usable kernel module", "not loaded"]),
+    ("driver_loaded", driver(kernel_module=Unknown("not loaded")), ["modprobe nvidia", "dkms", "secure boot"]),
+    ("driver_loaded", both(UNDER_WSL, driver(library=UNREAD)), ["the NVIDIA driver is missing"]),
     ("driver_loaded", driver(library=Unknown("libnvidia-ml.so.1: none")), ["no usable library", "libnvidia-ml.so.1"]),
     ("driver_loaded", NO_NODES, ["no usable device nodes", "there is no /dev/nvidia*"]),
     ("driver_loaded", both(NOT_ASKED, host(pynvml_problem="shadowed"), NO_NODES), ["no usable device nodes"]),
@@ -75,12 +86,16 @@ BAD = [
     ("driver_matches", driver(nvml_code=18, library=UNREAD), ["different versions", "unknown (it was not"]),
     ("driver_matches", driver(library=UNREAD), ["no two versions", "of the library", "host.driver_loaded"]),
     ("driver_new_enough", driver(kernel_module="440.33.01"), ["440.33.01 is too old for CUDA 11.8", "450.80.02"]),
+    ("driver_new_enough", driver(kernel_module="440.33.01", cuda_version=(10, 2)), ["serves CUDA 10.2", "plan --all"]),
+    ("driver_new_enough", driver(cuda_version=(10, 2)), ["serves CUDA 10.2; this build needs 11.8", "ldconfig"]),
     ("driver_new_enough", driver(kernel_module=UNREAD), ["version is not known", "host.driver_loaded"]),
     ("gpus_on_bus", host(pci_gpus=()), ["no NVIDIA GPU on the PCI bus", "--device cpu"]),
     ("gpus_on_bus", host(pci_gpus=UNREAD), ["the PCI bus could not be read", UNREAD.reason]),
     ("gpus_on_bus", host(gpus=UNREAD), ["could not be read", "0000:10:00.0", "host.driver_loaded"]),
     ("gpus_on_bus", gpu(1, pci_address=UNREAD), ["the PCI address of GPU 1 could not be read"]),
     ("gpus_on_bus", first_gpu_only, ["1 of 2 GPUs", "0000:11:00.0", "fallen off the bus", "dmesg"]),
+    ("gpus_on_bus", both(first_gpu_only, FELL_OFF), ["Xid 79 on 0000:11:00.0", "no longer answers on the PCI bus"]),
+    ("gpus_on_bus", first_gpu_only, ["1 listed: 0000:10:00.0 (GPU-"]),
     ("gpus_on_bus", both(first_gpu_only, host(container="docker")), ["1 of 2 GPUs", "0000:11:00.0"]),
     ("gpus_on_bus", both(first_gpu_only, host(visible_devices="0,1")), ["1 of 2 GPUs", "0000:11:00.0"]),
     ("gpus_on_bus", host(pci_gpus=("0000:10:00.0",)), ["the PCI bus does not show", "0000:11:00.0"]),
@@ -105,20 +120,20 @@ BAD = [
 
 
 def test_a_healthy_host_passes_every_check(healthy: HostFacts, gpu_build: Build) -> None:
-    results = preflight(healthy, gpu_build)
-    assert len(results) == 11
+    results = host_checks(healthy, gpu_build)
+    assert {name for name in results if name.startswith("host.")} == {f"host.{check}" for check, _, _ in BAD}
     for result in results.values():
         passes(result)
 
 
 @pytest.mark.parametrize(("check", "change", "words"), BAD, ids=[f"{check}: {words[0]}" for check, _, words in BAD])
 def test_a_bad_host_fails(check: str, change: Change, words: list[str], healthy: HostFacts, gpu_build: Build) -> None:
-    fails(preflight(change(healthy), gpu_build)[f"host.{check}"], *words)
+    fails(host_checks(change(healthy), gpu_build)[f"host.{check}"], *words)
 
 
 def test_a_host_without_a_driver(tmp_path: Path, gpu_build: Build) -> None:
     """Everything that needs a GPU fails, and the ways on are named."""
-    results = preflight(seen(NO_GPU, tmp_path)[0], gpu_build)
+    results = host_checks(seen(NO_GPU, tmp_path)[0], gpu_build)
     fails(results["host.driver_loaded"], "the NVIDIA driver is missing", "up --device cpu", "paddle-bootstrap install")
     failed = {name for name, result in results.items() if result.outcome == "failed"}
     judged = {"driver_loaded", "driver_matches", "driver_new_enough", "gpus_on_bus", "device_nodes"}
@@ -127,45 +142,63 @@ def test_a_host_without_a_driver(tmp_path: Path, gpu_build: Build) -> None:
 
 def test_a_driver_whose_library_was_updated_under_it(tmp_path: Path, gpu_build: Build) -> None:
     facts, _ = seen(FakeHost(library="550.54.14").with_system(init="!18"), tmp_path)
-    results = preflight(facts, gpu_build)
+    results = host_checks(facts, gpu_build)
     fails(results["host.driver_matches"], "kernel module 535.104.05, library 550.54.14")
     passes(results["host.driver_loaded"])
 
 
 def test_a_gpu_that_fell_off_the_bus(tmp_path: Path, gpu_build: Build) -> None:
     facts, _ = seen(FakeHost(gpus=(A100, A100), lost=(1,)), tmp_path)
-    fails(preflight(facts, gpu_build)["host.gpus_on_bus"], "1 of 2 GPUs", "0000:11:00.0")
+    fails(host_checks(facts, gpu_build)["host.gpus_on_bus"], "1 of 2 GPUs", "0000:11:00.0")
 
 
 def test_a_container_that_was_given_one_gpu(healthy: HostFacts, gpu_build: Build) -> None:
     change = both(first_gpu_only, host(container="docker"), nodes(nvidiactl=None, nvidia_uvm=None, nvidia0=None))
-    warns(preflight(change(healthy), gpu_build)["host.gpus_on_bus"], "the docker container was given 1 of 2", "0000:11")
+    warns(
+        host_checks(change(healthy), gpu_build)["host.gpus_on_bus"], "the docker container was given 1 of 2", "0000:11"
+    )
 
 
 def test_a_scheduler_that_lets_one_gpu_through(healthy: HostFacts, gpu_build: Build) -> None:
     """The nodes of all GPUs are there; the control group forbids all but one, which CUDA_VISIBLE_DEVICES names."""
     change = both(first_gpu_only, host(visible_devices="0"))
-    warns(preflight(change(healthy), gpu_build)["host.gpus_on_bus"], "CUDA_VISIBLE_DEVICES=0", "not 0000:11:00.0")
+    warns(host_checks(change(healthy), gpu_build)["host.gpus_on_bus"], "CUDA_VISIBLE_DEVICES=0", "not 0000:11:00.0")
 
 
 def test_a_driver_that_is_new_enough_but_compiles_no_ptx(healthy: HostFacts, gpu_build: Build) -> None:
-    results = preflight(driver(kernel_module="470.57.02", library="470.57.02")(healthy), gpu_build)
+    results = host_checks(driver(kernel_module="470.57.02", library="470.57.02")(healthy), gpu_build)
     warns(results["host.driver_new_enough"], "PTX cannot be compiled", "520.61.05")
 
 
+def test_under_wsl_the_driver_is_that_of_windows(healthy: HostFacts, gpu_build: Build) -> None:
+    results = host_checks(UNDER_WSL(healthy), gpu_build)
+    untested = {"driver_matches", "gpus_on_bus", "device_nodes"}
+    for name, result in results.items():
+        if name.removeprefix("host.") in untested:
+            assert (result.outcome, result.required) == ("skipped", False)
+            assert "that of Windows" in result.summary
+        else:
+            passes(result)
+
+
+def test_under_wsl_an_old_driver_of_windows_is_too_old(healthy: HostFacts, gpu_build: Build) -> None:
+    old = both(UNDER_WSL, driver(library="440.33.01"))
+    fails(host_checks(old(healthy), gpu_build)["host.driver_new_enough"], "440.33.01 is too old")
+
+
 def test_a_node_that_cuda_makes_itself(healthy: HostFacts, gpu_build: Build) -> None:
-    results = preflight(nodes(**{**TWO_NODES, "nvidia_uvm": ABSENT})(healthy), gpu_build)
+    results = host_checks(nodes(**{**TWO_NODES, "nvidia_uvm": ABSENT})(healthy), gpu_build)
     warns(results["host.device_nodes"], "/dev/nvidia-uvm is not there yet")
 
 
 def test_little_shared_memory_on_a_host_that_only_rehearses(healthy: HostFacts, cpu_build: Build) -> None:
-    results = preflight(both(room("shm", total_bytes=2**26), host(gpus=()))(healthy), cpu_build)
+    results = host_checks(both(room("shm", total_bytes=2**26), host(gpus=()))(healthy), cpu_build)
     warns(results["host.shared_memory"], "too little to train")
 
 
 def test_a_gpu_that_the_build_has_no_code_for(tmp_path: Path, gpu_build: Build) -> None:
     """Said by name before anything is downloaded."""
-    result = preflight(seen(FakeHost(gpus=(A100, H100)), tmp_path)[0], gpu_build)["architecture.build"]
+    result = host_checks(seen(FakeHost(gpus=(A100, H100)), tmp_path)[0], gpu_build)["architecture.build"]
     fails(result, "GPU 1, NVIDIA H100 80GB HBM3: sm_90", "sm_61, 70, 75, 80, 86", "--lock FILE")
     assert result.summary == "no machine code for sm_90 in paddlepaddle-gpu 2.6.2"
 
@@ -176,7 +209,7 @@ def test_a_gpu_that_the_build_has_no_code_for(tmp_path: Path, gpu_build: Build) 
 def test_code_runs_within_its_major_capability(
     capability: tuple[int, int], runs: bool, healthy: HostFacts, gpu_build: Build
 ) -> None:
-    result = preflight(gpu(1, compute_capability=capability)(healthy), gpu_build)["architecture.build"]
+    result = host_checks(gpu(1, compute_capability=capability)(healthy), gpu_build)["architecture.build"]
     assert (result.outcome == "passed") == runs, result.summary
 
 
@@ -185,25 +218,25 @@ def test_ptx_counts_only_if_the_driver_compiles_it(
     module: str, outcome: str, healthy: HostFacts, gpu_build: Build
 ) -> None:
     change = both(gpu(0, compute_capability=(9, 0)), driver(kernel_module=module))
-    result = preflight(change(healthy), replace(gpu_build, ptx=(80,)))["architecture.build"]
+    result = host_checks(change(healthy), replace(gpu_build, ptx=(80,)))["architecture.build"]
     assert result.outcome == outcome
     assert outcome == "passed" or "cannot be compiled by this driver" in str(result.expected)
 
 
 def test_a_capability_that_could_not_be_read(healthy: HostFacts, gpu_build: Build) -> None:
-    result = preflight(gpu(0, compute_capability=UNREAD)(healthy), gpu_build)["architecture.build"]
+    result = host_checks(gpu(0, compute_capability=UNREAD)(healthy), gpu_build)["architecture.build"]
     fails(result, "the compute capability of GPU 0 could not be read", UNREAD.reason)
 
 
 def test_a_build_whose_machine_code_nobody_has_told(healthy: HostFacts, gpu_build: Build) -> None:
     """As of most builds of 3.x: it is no reason to refuse the host; the bytes decide once they are here."""
     untold = replace(gpu_build, sass=())
-    warns(preflight(healthy, untold)["architecture.build"], "its bytes decide once they are here")
+    warns(host_checks(healthy, untold)["architecture.build"], "its bytes decide once they are here")
     unread = gpu(0, compute_capability=UNREAD)(healthy)
-    assert preflight(unread, untold)["architecture.build"].outcome == "failed"
+    assert host_checks(unread, untold)["architecture.build"].outcome == "failed"
 
 
 def test_no_gpu_is_a_failure_and_no_skip(healthy: HostFacts, gpu_build: Build) -> None:
-    result = preflight(host(visible_devices="")(healthy), gpu_build)["architecture.build"]
+    result = host_checks(host(visible_devices="")(healthy), gpu_build)["architecture.build"]
     fails(result, "no usable GPU: CUDA_VISIBLE_DEVICES='' leaves none of 2 GPUs")
     assert result.cause == "requirement"
