@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from paddle_bootstrap import __version__, progress
 from paddle_bootstrap.errors import InstallFailed, TargetRefused, UsageError
+from paddle_bootstrap.harness.baselines import with_site
 from paddle_bootstrap.harness.session import require_checks, run_checks
 from paddle_bootstrap.harness.subject import Subject, built_in_checks
 from paddle_bootstrap.host.facts import HostFacts, to_json
@@ -49,15 +50,21 @@ def preflight(wish: Wish, judging: Judging, choice: Choice, facts: Facts) -> Res
     return _run(wish, judging, judged, facts)
 
 
+def require_usable(judging: Judging) -> None:
+    """Raises UsageError for folders without checks, ConfigError for floors that cannot be judged by: before any work."""
+    require_checks(judging.checks)
+    with_site(judging.baseline)
+
+
 def verify_host(wish: Wish, judging: Judging) -> Results:
     """Run what needs no target: health, and the loads of the CUDA driver alone."""
-    require_checks(judging.checks)
+    require_usable(judging)
     return _run(wish, judging, _Judged(Subject(None, None, wish.device or "gpu", None)), reading_facts(wish))
 
 
 def verify_target(wish: Wish, judging: Judging, *, facts: Facts | None = None) -> Results:
     """Run the checks on the environment at ``wish.env`` and judge it."""
-    require_checks(judging.checks)
+    require_usable(judging)
     env = wish.env.resolve()
     if not os.path.exists(env / "bin" / "python"):  # noqa: PTH110 false, not an error, where nobody may look
         hint = "install one first: paddle-bootstrap install --env DIR"

@@ -8,12 +8,11 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from paddle_bootstrap import progress
-from paddle_bootstrap.harness.session import require_checks
 from paddle_bootstrap.install.install import tidy
 from paddle_bootstrap.results.model import Results
 from paddle_bootstrap.stages.choosing import Choice, choose_build
 from paddle_bootstrap.stages.facts import reading_facts
-from paddle_bootstrap.stages.judge import preflight, verify_target
+from paddle_bootstrap.stages.judge import preflight, require_usable, verify_target
 from paddle_bootstrap.stages.mirrors import mirrors_of
 from paddle_bootstrap.stages.plan import plan_target
 from paddle_bootstrap.stages.provision import fetch_wheels, install_target, tidy_store
@@ -23,7 +22,7 @@ from paddle_bootstrap.stages.wish import Judging, Wish
 def bring_up(wish: Wish, judging: Judging) -> Results:
     """All stages in a row. A host that cannot be accepted is rejected before anything is downloaded."""
     started = time.monotonic()
-    require_checks(judging.checks)
+    require_usable(judging)
     mirrors_of(wish)  # a name that nobody knows is told before anything is done
     facts = reading_facts(wish)
     choice = choose_build(wish, facts)

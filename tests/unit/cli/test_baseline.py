@@ -212,3 +212,19 @@ def test_a_place_that_cannot_be_written(files: Files, command: Command, here: Pa
     said = command("baseline", "record", *files(*three(*HEALTHY)), "-o", here / "none" / "site.toml")
     assert said.code == 2
     assert f"cannot write {here / 'none' / 'site.toml'}: No such file or directory" in said.err
+
+
+@pytest.mark.parametrize("verb", [("verify", "--host"), ("up",)])
+def test_floors_that_cannot_be_judged_by_are_told_before_any_work(
+    verb: tuple[str, ...], command: Command, here: Path
+) -> None:
+    said = command(*verb, "--baseline", here / "none.toml")
+    assert (said.code, said.out) == (2, "")
+    assert "none.toml cannot be read: No such file or directory" in said.err
+    row = 'model = "X"\nname = "copy_device"\nunit = "MB/s"\nfloor = 1905000'
+    (here / "site.toml").write_text(f"schema_version = 1\n[[floor]]\n{row}\n")
+    said = command(*verb, "--baseline", here / "site.toml")
+    assert (said.code, said.out) == (2, "")
+    told = "site.toml: [[floor]] 1: copy_device of X has the unit 'MB/s', but it is measured in 'GB/s'"
+    assert told in said.err
+    assert "write its floor in GB/s" in said.err
