@@ -100,6 +100,20 @@ print(read(pathlib.Path(f"/proc/self/fd/{{root}}")).reason)
     assert done.stdout.strip().endswith("dev/kmsg: Permission denied"), done.stdout + done.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root's rights away")
+def test_the_real_one_for_an_ordinary_user() -> None:
+    """Whatever this host allows, it is lines or a reason, and never an empty log."""
+    code = """
+import os, pathlib
+from paddle_bootstrap.host.kernel_log import gather
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+log = gather(pathlib.Path("/"))
+print(bool(log.lines) or log.lines.reason)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "True" or "/dev/kmsg: " in done.stdout, done.stdout + done.stderr
+
+
 def test_ten_megabytes(put: Put, tmp_path: Path) -> None:
     record = b"6,%d,%d,-;pci 0000:5e:00.0: " + b"nothing in particular, " * 20 + b"number %d\n SUBSYSTEM=pci\n"
     content = b"".join(record % (number, number, number) for number in range(20_000))

@@ -1,12 +1,17 @@
-"""Processes that hang in the driver: below a root, and real ones that only wait for a disk are not among them."""
+"""Processes that hang in the driver: below a root, and a real one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from paddle_bootstrap.host import processes
 from paddle_bootstrap.host.facts import StuckProcess, Unknown
 from paddle_bootstrap.host.processes import Waiting, stuck, waiting
 
@@ -62,5 +67,44 @@ def test_garbage_and_nothing(put: Put, tmp_path: Path) -> None:
     assert stuck(tmp_path, waiting(tmp_path)) == ()
 
 
-def test_this_host() -> None:
-    assert isinstance(waiting(Path("/")).found, dict)
+IN_THE_KERNEL = r"""
+#include <sys/prctl.h>
+#include <unistd.h>
+int main(void)
+{
+    prctl(PR_SET_NAME, "nvidia-fake");
+    if (vfork() == 0) { pause(); _exit(0); } /* its parent is in state D until it ends */
+    return 0;
+}
+"""
+
+
+@pytest.fixture
+def hanging(tmp_path: Path) -> Iterator[int]:
+    """The process id of a real process in state D."""
+    (tmp_path / "hang.c").write_text(IN_THE_KERNEL)
+    subprocess.run(["cc", "-o", tmp_path / "hang", tmp_path / "hang.c"], check=True)
+    child = subprocess.Popen([tmp_path / "hang"], start_new_session=True)
+    try:
+        until = time.monotonic() + 10
+        while child.pid not in (waiting(Path("/")).found or {}) and time.monotonic() < until:
+            time.sleep(0.01)
+        yield child.pid
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def test_a_real_one(hanging: int) -> None:
+    started = time.monotonic()
+    found = stuck(Path("/"), waiting(Path("/")))
+    assert isinstance(found, tuple)
+    assert [each.name for each in found if each.pid == hanging] == ["nvidia-fake"]
+    assert time.monotonic() - started >= processes.APART
+
+
+def test_without_one_no_time_is_lost(process: Callable[..., Path]) -> None:
+    root = process(42, "python3", "R", "/dev/nvidia0")
+    started = time.monotonic()
+    assert stuck(root, waiting(root)) == ()
+    assert time.monotonic() - started < processes.APART
