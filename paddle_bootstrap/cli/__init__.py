@@ -21,7 +21,7 @@ VERBS = {
     "fetch": "Download and verify a lock's wheels into the store.",
     "install": "Make or update the target from a lock, in one step.",
     "adopt": "Compare an environment made by hand (pip, conda) with a lock; it gets a receipt if it matches.",
-    "verify": "Run the checks on an installed target and judge it.",
+    "verify": "Run the checks on an installed target, or on the host alone, and judge it.",
     "report": "Render a results file again, anywhere.",
     "baseline": "Make a site's own floors from accepted runs.",
     "rollback": "Put the target's last state back, in one step; once more goes forward again.",

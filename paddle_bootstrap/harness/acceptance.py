@@ -45,9 +45,7 @@ def allowed(
         return replace(result, accepted=told)
     if rows:
         ended = f"its acceptance ({rows[0].reason}) expired on {rows[0].expires}"
-        return replace(
-            result, summary=f"{result.summary}; {ended}", fix=result.fix or _RENEW
-        )
+        return replace(result, summary=f"{result.summary}; {ended}", fix=result.fix or _RENEW)
     return result
 
 

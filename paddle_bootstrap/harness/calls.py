@@ -60,7 +60,9 @@ class Calls:
     def others(self) -> dict[str, Any]:
         """What the last shared call gave on the other GPUs of this one's model; those that failed are left out."""
         found: dict[str, Any] = {}
-        models: dict[Any, Any] = {device.index: device.gpu.name for device in devices(self._session.facts()) if device.gpu}
+        models: dict[Any, Any] = {
+            device.index: device.gpu.name for device in devices(self._session.facts()) if device.gpu
+        }
         with self._clock.paused():
             for index, future in self._session.rounds.get(self._key).items():
                 alike = index != self._own and models[index] == models.get(self._own)

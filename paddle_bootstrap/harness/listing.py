@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from paddle_bootstrap.harness.rounds import Rounds
 from paddle_bootstrap.harness.session import in_folder
 from paddle_bootstrap.harness.subject import Options, Session, Subject, Trial
 from paddle_bootstrap.host.facts import HostFacts
-from paddle_bootstrap.results.model import Level
+from paddle_bootstrap.results.listed import Listed
 
 NEEDS: Mapping[str, str] = {  # a fixture -> what has to be there for it
     "lock": "lock",
@@ -28,19 +27,6 @@ NEEDS: Mapping[str, str] = {  # a fixture -> what has to be there for it
     "run": "target",
 }
 ANY_DEVICE = NoDevice("none was looked for", label="")
-
-
-@dataclass(frozen=True)
-class Listed:
-    """One check. ``id`` has no device in it."""
-
-    id: str
-    level: Level
-    priority: int
-    seconds: float  # on a healthy host, all GPUs at once
-    per_gpu: float  # and for each GPU more
-    needs: tuple[str, ...]
-    title: str
 
 
 class Lister(Plugin):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,7 @@ class Sweeps:
     environ: Mapping[str, str]
     facts: Callable[[], HostFacts]
     _taken: dict[str, Sweep] = field(default_factory=dict)
+    _when: dict[str, float] = field(default_factory=dict)
 
     def first(self) -> Sweep:
         return self._sweep("first")
@@ -36,9 +38,15 @@ class Sweeps:
     def second(self) -> Sweep:
         return self._sweep("second")
 
+    def seconds(self) -> float:
+        """How long after the first sweep the second began."""
+        self.first(), self.second()
+        return self._when["second"] - self._when["first"]
+
     def _sweep(self, which: str) -> Sweep:
         if which not in self._taken:
             indices = [device.index for device in devices(self.facts()) if isinstance(device.index, int)]
+            self._when[which] = time.monotonic()
             self._taken[which] = readings.sweep(self.environ, indices) if indices else {}
         return self._taken[which]
 
@@ -88,6 +96,10 @@ class Reading:
     def again(self) -> Mapping[str, Any]:
         """Every reading of this card anew, taken once after the loads."""
         return self._at(self._sweeps.second(), self._device.index)
+
+    def seconds(self) -> float:
+        """How much time lies between the readings and those of ``again``."""
+        return self._sweeps.seconds()
 
     @staticmethod
     def _at(sweep: Sweep, index: int | str) -> Mapping[str, Any]:

@@ -12,7 +12,8 @@ from paddle_bootstrap.harness.load import Load, load_of
 from paddle_bootstrap.harness.pool import begin
 from paddle_bootstrap.host import sampling
 
-SETTLE_SECONDS = 5.0  # DCGM#272: bandwidth falls just after a burn
+SETTLE_SECONDS = 5.0  # at most; DCGM#272: bandwidth falls just after a burn
+SETTLE_SHARE = 0.25  # of the time that the load took: a short one heats little
 Work = Callable[[], Any]
 
 
@@ -50,8 +51,7 @@ class Rounds:
         wait([future for found in self._begun.values() for future in found.values()])
 
     def _settle(self) -> None:
-        """As long as the last load lasted, at most SETTLE_SECONDS: a short one heats nothing."""
-        left = self._ended + min(self._rest, SETTLE_SECONDS) - time.monotonic()
+        left = self._ended + min(self._rest * SETTLE_SHARE, SETTLE_SECONDS) - time.monotonic()
         if left > 0:
             time.sleep(left)
 

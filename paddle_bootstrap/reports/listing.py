@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from paddle_bootstrap.reports.columns import pad
-
-if TYPE_CHECKING:
-    from paddle_bootstrap.harness.listing import Listed
+from paddle_bootstrap.results.listed import Listed
 
 HEAD = ("check", "level", "priority", "seconds", "needs", "proves")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from paddle_bootstrap import __version__, progress
 from paddle_bootstrap.errors import InstallFailed, TargetRefused, UsageError
@@ -20,13 +20,11 @@ from paddle_bootstrap.install import receipt
 from paddle_bootstrap.install.receipt import Receipt
 from paddle_bootstrap.install.target import own_python
 from paddle_bootstrap.lock.model import Device, Lock, Wheel, build_from_json
+from paddle_bootstrap.results.listed import Listed
 from paddle_bootstrap.results.model import CheckResult, Results
 from paddle_bootstrap.stages.choosing import Choice, meant
 from paddle_bootstrap.stages.facts import read_facts, reading_facts
 from paddle_bootstrap.stages.wish import Judging, Wish
-
-if TYPE_CHECKING:
-    from paddle_bootstrap.harness.listing import Listed
 
 Facts = Callable[[], HostFacts]
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from paddle_bootstrap.errors import UsageError
-from paddle_bootstrap.harness.listing import Listed, list_checks
+from paddle_bootstrap.harness.listing import list_checks
 from paddle_bootstrap.harness.subject import built_in_checks
+from paddle_bootstrap.results.listed import Listed
 from paddle_bootstrap.reports.listing import render
+from paddle_bootstrap.results.listed import Listed
 from tests.unit.harness.folders import Folder
 
 SITE = """
@@ -43,7 +45,7 @@ def test_every_level_is_listed() -> None:
 
 def test_a_file_that_cannot_be_read_is_told(site: Folder) -> None:
     site.put("check_site.py", "import no_such_module\n")
-    with pytest.raises(UsageError, match="cannot be listed: check_site.py cannot be read: ModuleNotFoundError"):
+    with pytest.raises(UsageError, match=r"cannot be listed: check_site.py cannot be read: ModuleNotFoundError"):
         list_checks((site.path,), None)
 
 
