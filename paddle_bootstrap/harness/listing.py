@@ -67,6 +67,7 @@ def _no_facts() -> HostFacts:
 
 def _listed(item: pytest.Item) -> Listed:
     names, cost = getattr(item, "fixturenames", ()), cost_of(item)
-    needs = tuple(text for name, text in NEEDS.items() if name in names) or ("host",)
+    hidden = {"gpus"} if "device" in names else set()  # each of them is more than all of them
+    needs = tuple(text for name, text in NEEDS.items() if name in names and name not in hidden) or ("host",)
     name = check_id(item).removesuffix("[]")
     return Listed(name, level_of(item), cost.priority, cost.seconds, cost.per_gpu, needs, told(item)[0])

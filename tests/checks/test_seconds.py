@@ -10,7 +10,6 @@ from paddle_bootstrap.harness.markers import LEVELS
 from paddle_bootstrap.harness.rounds import SETTLE_SECONDS, SETTLE_SHARE
 from paddle_bootstrap.harness.subject import built_in_checks
 from paddle_bootstrap.results.listed import Listed
-from paddle_bootstrap.results.listed import Listed
 
 PROMISED = {"quick": 10, "standard": 120, "deep": 900}  # seconds on a healthy host, the lower levels included
 

@@ -7,7 +7,6 @@ import pytest
 from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.harness.listing import list_checks
 from paddle_bootstrap.harness.subject import built_in_checks
-from paddle_bootstrap.results.listed import Listed
 from paddle_bootstrap.reports.listing import render
 from paddle_bootstrap.results.listed import Listed
 from tests.unit.harness.folders import Folder
