@@ -1,4 +1,4 @@
-"""One description of a host, rendered for every reader at once: NVML, the PCI bus, /proc, /dev, and the CUDA driver."""
+"""One description of a host, rendered for every reader at once: NVML, the PCI bus, /proc, /dev, the kernel's log, CUDA."""
 
 from __future__ import annotations
 
@@ -6,22 +6,39 @@ import shutil
 import uuid
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from tests.fakes import description, rootfs
 from tests.fakes.libraries import fake_cuda, fake_nvml, not_installed
 
-ELF64 = "\x7fELF\x02"
+DESCRIBED = Path(__file__).with_name("described")
 
 
 @dataclass(frozen=True)
 class FakeGpu:
+    """``told``: rows of the NVML configuration. ``faults``: more of them, which hold instead."""
+
     name: str = "NVIDIA A100-SXM4-80GB"
     capability: str = "8.0"
-    memory: int = 85_899_345_920
+    memory: int | None = 85_899_345_920  # None: ``told`` has it
     faults: dict[str, str] = field(default_factory=dict)  # NVML key -> value, for example {"memory": "!15"}
+    told: dict[str, str] = field(default_factory=dict)
+
+    def rows(self, uuid: str, address: str) -> dict[str, str]:
+        """What NVML tells of it. A fault of a whole reading hides its parts."""
+        own = {"uuid": uuid, "pci": address, "name": self.name, "capability": self.capability}
+        own |= {} if self.memory is None else {"memory": str(self.memory)}
+        return {**({} if self.told else {"mig": "0"}), **self.told, **own, **self.faults}
 
 
-H100 = FakeGpu("NVIDIA H100 80GB HBM3", "9.0", 85_520_809_984)
-A100 = FakeGpu()
+def _healthy(name: str, capability: str, memory: int, host: str) -> FakeGpu:
+    """One that tells what the first GPU of a described host does, but for what no two cards have in common."""
+    _, (rows, *_) = description.read(DESCRIBED / f"{host}.toml")
+    return FakeGpu(name, capability, memory, told={key: rows[key] for key in rows if key not in ("minor", "serial")})
+
+
+H100 = _healthy("NVIDIA H100 80GB HBM3", "9.0", 85_520_809_984, "h100-x8")
+A100 = _healthy("NVIDIA A100-SXM4-80GB", "8.0", 85_899_345_920, "a100-x8")
 
 
 @dataclass(frozen=True)
@@ -35,24 +52,80 @@ class FakeHost:
     lost: tuple[int, ...] = ()
     system: dict[str, str] = field(default_factory=dict)  # more rows for the NVML configuration
     cuda_init: int = 0
+    cuda_rows: dict[str, str] = field(default_factory=dict)  # for FAKE_CUDA_CONF: {"dev0.flip_product": "3"}
+    environ: dict[str, str] = field(default_factory=dict)  # of the processes that see this host
+    container: str | None = None
+    wsl: bool = False  # Linux under Windows: of the driver there is only the library
+    bus_only: tuple[str, ...] = ()  # addresses of GPUs that this container was not given
+    pci_class: str = "0x030200"  # 0x030000: it has outputs for displays
+    pci: dict[str, str] = field(default_factory=dict)  # "3.current_link_width" -> what that file of GPU 3 says
+    log: tuple[tuple[float, str], ...] = ()  # seconds since boot, and the kernel's words
+    readable_log: bool = True
+    uptime: float = 86400.0
+
+    @classmethod
+    def from_file(cls, path: Path) -> FakeHost:
+        """A described host, or a recorded one: see ``description``."""
+        told, cards = description.read(path)
+        gpus = tuple(FakeGpu(rows.get("name", ""), rows.get("capability", ""), None, {}, rows) for rows in cards)
+        more: dict[str, Any] = dict(told["system"])
+        more["bus_only"] = tuple(more.get("bus_only", ()))
+        return cls(gpus=gpus, log=tuple((60.0, line) for line in told.get("log", ())), **more)
 
     def with_system(self, **rows: str) -> FakeHost:
         return replace(self, system={**self.system, **rows})
 
+    def with_fault(self, key: str, value: str) -> FakeHost:
+        """The same host with something else than was described.
+
+        ``gpu3.rows.pending`` (``gpu.``: of each), ``sys.init`` (NVML), ``pci.3.current_link_width``, ``cuda.dev3.flip_product``,
+        ``env.NCCL_DEBUG``, ``log`` and ``log.3600`` (one more line, so many seconds after boot), or a field of this class.
+        """
+        where, _, rest = key.partition(".")
+        if where.startswith("gpu"):
+            return self._with_gpu_fault(where[3:], rest, value)
+        if where == "log" and value == "none":
+            return replace(self, readable_log=False)
+        if where == "log":
+            return replace(self, log=(*self.log, (float(rest or 3600), value)))
+        boxes = {"sys": "system", "pci": "pci", "cuda": "cuda_rows", "env": "environ"}
+        if where in boxes:
+            return replace(self, **{boxes[where]: {**getattr(self, boxes[where]), rest: value}})
+        kind = type(getattr(self, where))
+        return replace(self, **{where: _field(kind, value)})
+
+    def _with_gpu_fault(self, number: str, key: str, value: str) -> FakeHost:
+        name, dot, part = key.partition(".")
+        key = description.NAMES.get(name, name) + dot + part
+        chosen = [int(number)] if number else list(range(len(self.gpus)))
+        gpus = [
+            replace(gpu, faults={**gpu.faults, key: value}) if index in chosen else gpu
+            for index, gpu in enumerate(self.gpus)
+        ]
+        assert not chosen or max(chosen) < len(gpus), f"there is no gpu{number}"
+        return replace(self, gpus=tuple(gpus))
+
+    def rows(self, index: int) -> dict[str, str]:
+        """What NVML tells of one GPU."""
+        told = self.gpus[index].told
+        return self.gpus[index].rows(told.get("uuid", _uuid(index)), told.get("pci", f"0000:{0x10 + index:02x}:00.0"))
+
     def uuid(self, index: int) -> str:
-        return f"GPU-{uuid.uuid5(uuid.NAMESPACE_DNS, f'{index}.fake')}"
+        return self.rows(index)["uuid"]
 
     def address(self, index: int) -> str:
-        return f"0000:{0x10 + index:02x}:00.0"
+        return self.gpus[index].told.get("pci", f"0000:{0x10 + index:02x}:00.0").lower()
 
     def write(self, folder: Path) -> dict[str, str]:
         """Write the host below ``folder``; returns what a process needs in its environment to see that host."""
         root = folder / "rootfs"
-        self._files(root)
+        rootfs.write(self, root)
         conf = folder / "nvml.conf"
         rows = "".join(f"{key} = {value}\n" for key, value in self._nvml().items())
         conf.write_bytes(rows.encode("utf-8", "surrogateescape"))
-        listed = [index for index in range(len(self.gpus)) if index not in self.lost]
+        (folder / "nvml.conf.reads").mkdir()
+        (folder / "cuda.conf").write_text("".join(f"{key} = {value}\n" for key, value in self.cuda_rows.items()))
+        listed = self._listed()
         return {
             "PADDLE_BOOTSTRAP_ROOTFS": str(root),
             "LD_LIBRARY_PATH": str(self._driver_libraries(folder / "lib")),
@@ -61,7 +134,12 @@ class FakeHost:
             "FAKE_CUDA_VERSION": str(self.cuda),
             "FAKE_CUDA_COUNT": str(len(listed)),
             "FAKE_CUDA_UUIDS": ",".join(self.uuid(index) for index in listed),
+            "FAKE_CUDA_CONF": str(folder / "cuda.conf"),
+            **self.environ,
         }
+
+    def _listed(self) -> list[int]:
+        return [index for index in range(len(self.gpus)) if index not in self.lost]
 
     def _driver_libraries(self, folder: Path) -> Path:
         """As a driver installs them: the version is in the file's name, the SONAME is a link to it."""
@@ -75,47 +153,29 @@ class FakeHost:
         return folder
 
     def _nvml(self) -> dict[str, str]:
-        listed = [(index, gpu) for index, gpu in enumerate(self.gpus) if index not in self.lost]
+        listed = self._listed()
         rows = {
             "sys.driver": self.library or self.driver or "0",
             "sys.cuda": str(self.cuda),
             "sys.count": str(len(listed)),
         }
-        for number, (index, gpu) in enumerate(listed):
-            told = {
-                "name": gpu.name,
-                "uuid": self.uuid(index),
-                "pci": self.address(index),
-                "capability": gpu.capability,
-            }
-            told |= {"memory": str(gpu.memory), "mig": "0", **gpu.faults}
-            rows |= {f"gpu{number}.{key}": value for key, value in told.items()}
+        for number, index in enumerate(listed):
+            rows |= {f"gpu{number}.{key}": value for key, value in self.rows(index).items()}
         return {**rows, **{f"sys.{key}": value for key, value in self.system.items()}}
 
-    def _files(self, root: Path) -> None:
-        def write(path: str, text: str) -> None:
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_text(text, encoding="latin-1")
 
-        write("etc/os-release", 'PRETTY_NAME="Fake Linux 1"\n')
-        write("etc/hostname", "fake-host\n")
-        write("proc/self/cgroup", "0::/user.slice\n")
-        write("proc/meminfo", "MemTotal:       263842560 kB\n")
-        write("proc/cpuinfo", "model name\t: Fake CPU\nflags\t\t: fpu sse avx avx2\n")
-        write("lib/x86_64-linux-gnu/libc.so.6", f"{ELF64}GNU C Library (Fake) stable release version 2.35.\n")
-        write("usr/lib/x86_64-linux-gnu/libstdc++.so.6", f"{ELF64}GLIBCXX_3.4.9\0GLIBCXX_3.4.30\0")
-        (root / "dev/shm").mkdir(parents=True)
-        (root / "sys/bus/pci/devices").mkdir(parents=True)
-        for index in range(len(self.gpus)):
-            write(f"sys/bus/pci/devices/{self.address(index)}/vendor", "0x10de\n")
-            write(f"sys/bus/pci/devices/{self.address(index)}/class", "0x030200\n")
-        if self.driver:
-            write(
-                "proc/driver/nvidia/version",
-                f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {self.driver}  Wed Aug 16 2023\n",
-            )
-            for name in ("nvidiactl", "nvidia-uvm", *(f"nvidia{index}" for index in range(len(self.gpus)))):
-                (root / "dev" / name).symlink_to("/dev/null")  # a character device that needs no root to make
+def _uuid(index: int) -> str:
+    return f"GPU-{uuid.uuid5(uuid.NAMESPACE_DNS, f'{index}.fake')}"
+
+
+def _field(kind: type, value: str) -> Any:
+    if kind is tuple:
+        return tuple(int(part) if part.isdigit() else part for part in value.split(",") if part)
+    if kind is bool:
+        return value == "true"
+    if kind in (int, float):
+        return kind(value)
+    return None if value == "none" else value
 
 
 NO_GPU = FakeHost(gpus=(), driver=None)
