@@ -15,7 +15,7 @@ from paddle_bootstrap.host.facts import Unknown
 from paddle_bootstrap.toml import read
 
 HERE = Path(__file__).parent
-LIMITS, XIDS = read(HERE / "limits.toml"), read(HERE / "xid.toml")
+LIMITS = read(HERE / "limits.toml")
 GIGA = 1e9
 LIBRARY_MISMATCH = 18  # NVML's return code
 ABSENT = os.strerror(errno.ENOENT)
@@ -184,7 +184,7 @@ def check_gpus_on_bus(host, warn):
 
 def last_words(host, addresses):
     """What the kernel's log tells of the cards at these addresses."""
-    found = xids.findings(host.kernel_log or (), host.gpus, XIDS)
+    found = xids.findings(host.kernel_log or (), host.gpus, read(HERE / "xid.toml"))
     return few(f"Xid {each.number} on {each.address}: {each.means}" for each in found if each.address in addresses)
 
 

@@ -11,7 +11,8 @@ from paddle_bootstrap.harness.subject import built_in_checks
 from paddle_bootstrap.host.facts import HostFacts, Unknown
 from paddle_bootstrap.results.model import CheckResult
 from paddle_bootstrap.toml import read
-from tests.checks.judging import fails, passes, preflight, warns
+from tests.checks.alone import alone
+from tests.checks.judging import fails, passes, warns
 
 VARIABLES = read(built_in_checks() / "environment.toml")["variable"]
 SAMPLES = {
@@ -35,7 +36,7 @@ HARMLESS = {
 
 
 def judged(check: str, facts: HostFacts) -> CheckResult:
-    return preflight(facts, None, keyword=f"environment.{check}")[f"environment.{check}"]
+    return alone(facts, None, "environment", keyword=check)[f"environment.{check}"]
 
 
 def variables(facts: HostFacts, given: Mapping[str, str]) -> CheckResult:

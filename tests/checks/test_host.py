@@ -11,7 +11,8 @@ import pytest
 
 from paddle_bootstrap.host.facts import DeviceNode, HostFacts, KernelLine, Unknown
 from paddle_bootstrap.lock.model import Build
-from tests.checks.judging import Judged, fails, passes, preflight, seen, warns
+from tests.checks.alone import alone
+from tests.checks.judging import Judged, fails, passes, seen, warns
 from tests.fakes.host import A100, H100, NO_GPU, FakeHost
 
 ABSENT = "No such file or directory"
@@ -20,7 +21,7 @@ Change = Callable[[HostFacts], HostFacts]
 
 
 def host_checks(facts: HostFacts, build: Build) -> Judged:
-    return preflight(facts, build, keyword="host or architecture")
+    return alone(facts, build, "host", "architecture")
 
 
 def driver(**values: Any) -> Change:

@@ -14,6 +14,7 @@ from paddle_bootstrap.harness.subject import built_in_checks
 from paddle_bootstrap.host.facts import DeviceNode, HostFacts, KernelLine, StuckProcess, Unknown
 from paddle_bootstrap.results.model import CheckResult
 from paddle_bootstrap.toml import read
+from tests.checks.alone import alone
 from tests.checks.judging import fails, passes, preflight, seen, warns
 from tests.fakes.facts import gpu
 from tests.fakes.host import A100, FakeHost
@@ -82,7 +83,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> tuple[HostFacts, Mapping[s
 
 
 def judged(host: tuple[HostFacts, Mapping[str, str]], check: str, **changed: Any) -> CheckResult:
-    return preflight(replace(host[0], **changed), None, host[1], keyword=f"kernel.{check}")[f"kernel.{check}"]
+    facts = replace(host[0], **changed)
+    return alone(facts, None, "kernel", environ=host[1], keyword=check)[f"kernel.{check}"]
 
 
 def test_every_number_has_its_class_its_words_and_a_source() -> None:
