@@ -10,7 +10,6 @@ from typing import Any
 
 from paddle_bootstrap.host import filesystems, kernel_log, libraries, linux, nvidia, nvml, processes
 from paddle_bootstrap.host.facts import Driver, HostFacts
-from paddle_bootstrap.host.rootfs import exists
 from paddle_bootstrap.host.variables import of_interest
 
 NVML_SECONDS = nvml.START_SECONDS
@@ -39,7 +38,7 @@ def collect(
         kernel_log_source=log.source,
         kernel_log_begins=log.begins,
         uptime=kernel_log.uptime(root),
-        wsl=exists(root, "dev/dxg"),
+        wsl=os.path.lexists(root / "dev/dxg"),
         stuck=processes.stuck(root, waiting),
         variables=of_interest(environ),
     )
