@@ -9,12 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from isal import isal_zlib
+from isal import igzip_lib, isal_zlib
 
+from paddle_bootstrap.unpack.behind import Behind, start_writing
 from paddle_bootstrap.unpack.members import Member, read, refused
 
-CHUNK = 1 << 16  # bytes read at once: what comes of them stays in the processor's cache (measured)
+CHUNK = 1 << 18  # bytes read at once, and of what comes of them: it stays in the processor's cache (measured)
 STRIDE = 1 << 22  # bytes that make it worth to go on with a member that is not all there
+BIG = 1 << 25  # bytes of a member that make a second thread for its writing worth it
+STRETCH = 1 << 25  # bytes of it that the disk is given at once, long before the final flush
 _LOCAL = struct.Struct("<4s5H3I2H")  # the local header of a member, up to its name
 
 Available = Callable[[int], int]  # offset -> the end of the bytes that are there from it on
@@ -33,7 +36,8 @@ class Inflating:
         self.end = min(member.end, size)  # exact once its local header was read
         self.out: int | None = None
         self._inflater: Any = None
-        self._written = self._crc = 0
+        self.held = False  # the inflater has more to give of what it was given
+        self._written = self._crc = self._begun = 0
 
     def is_worth_it(self, available: Available) -> bool:
         """All of it is there, or much."""
@@ -49,17 +53,30 @@ class Inflating:
         self.end = self.at + self.member.compressed
         self.out = out
         if self.member.deflated:
-            self._inflater = isal_zlib.decompressobj(wbits=-15)  # not before: it takes 80 kB
+            self._inflater = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_DEFLATE, 15)  # not before: it takes 80 kB
 
-    def go_on(self, descriptor: int, until: int) -> None:
-        """Inflate what is there, one chunk of it."""
+    def inflate(self, descriptor: int, until: int) -> bytes:
+        """What comes of one chunk of what is there, at most a chunk."""
+        data = b""
+        if not self.held:
+            data = os.pread(descriptor, min(until, self.end, self.at + CHUNK) - self.at, self.at)
+            self.at += len(data)
+        if not self._inflater:
+            return data
+        if self._inflater.eof:  # what follows is not of the member, whose size and CRC decide
+            return b""
+        out: bytes = self._inflater.decompress(data, CHUNK)
+        self.held = not (self._inflater.needs_input or self._inflater.eof)
+        return out
+
+    def keep(self, data: bytes) -> None:
+        """Write the next bytes of the member."""
         assert self.out is not None
-        data = os.pread(descriptor, min(until, self.end, self.at + CHUNK) - self.at, self.at)
-        self.at += len(data)
-        if self._inflater:
-            data = self._inflater.decompress(data)
         self._crc = isal_zlib.crc32(data, self._crc)
         self._written += _write(self.out, data)
+        if self._written - self._begun >= STRETCH:
+            start_writing(self.out, self._begun, self._written - self._begun)
+            self._begun = self._written
 
     @property
     def is_right(self) -> bool:
@@ -131,10 +148,21 @@ class Unpacking:
     def _unpack(self, descriptor: int, inflating: Inflating) -> None:
         if inflating.out is None:
             inflating.begin(self.path, descriptor, self._create(inflating.member))
-        while inflating.at < inflating.end and (until := self._available(inflating.at)) > inflating.at:
+        if inflating.member.size < BIG:
+            self._go_on(descriptor, inflating, inflating.keep)
+            return
+        with Behind(inflating.keep) as behind:
+            self._go_on(descriptor, inflating, behind.put)
+
+    def _go_on(self, descriptor: int, inflating: Inflating, keep: Callable[[bytes], None]) -> None:
+        while (until := self._available(inflating.at)) > inflating.at < inflating.end or inflating.held:
             if self.stopped:
                 raise Stopped
-            inflating.go_on(descriptor, until)
+            try:
+                data = inflating.inflate(descriptor, until)
+            except igzip_lib.IsalError as error:
+                raise refused(self.path, f"holds {inflating.member.name!r} in a form that is damaged") from error
+            keep(data)
 
     def _create(self, member: Member) -> int:
         target = self.place / member.name

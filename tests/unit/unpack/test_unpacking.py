@@ -11,7 +11,7 @@ import pytest
 
 from paddle_bootstrap.errors import RefusedWheel
 from paddle_bootstrap.unpack.crew import Crew
-from paddle_bootstrap.unpack.unpacking import Unpacking
+from paddle_bootstrap.unpack.unpacking import BIG, Unpacking
 
 PIECE = 64 * 1024
 
@@ -97,6 +97,30 @@ def test_a_member_that_is_not_what_it_says_is_refused(wheel: Path, tmp_path: Pat
     crew = Crew(threading.Condition())
     crew.add(Unpacking(wheel, tmp_path / "out", lambda _: len(data), crew.news), lambda: None)
     with pytest.raises(RefusedWheel, match=r"a/stored\.bin"):
+        crew.close(finish=True)
+
+
+def test_a_big_member_is_written_by_a_thread_of_its_own(tmp_path: Path) -> None:
+    path, noise = tmp_path / "a-1-py3-none-any.whl", random.Random(2).randbytes(700_001)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("a/big.so", noise + bytes(BIG) + noise)
+        archive.writestr("a/stored.so", bytes(BIG + 1), zipfile.ZIP_STORED)
+    size = path.stat().st_size
+    crew = Crew(threading.Condition())
+    crew.add(Unpacking(path, tmp_path / "out", lambda _: size, crew.news), lambda: None)
+    crew.close(finish=True)
+    assert found(tmp_path / "out") == contents(path)
+
+
+def test_a_member_that_cannot_be_inflated_is_refused(wheel: Path, tmp_path: Path) -> None:
+    data = bytearray(wheel.read_bytes())
+    with zipfile.ZipFile(wheel) as archive:
+        info = archive.getinfo("a/libs/large.so")
+    data[info.header_offset + 45 : info.header_offset + 200] = b"\xff" * 155
+    wheel.write_bytes(data)
+    crew = Crew(threading.Condition())
+    crew.add(Unpacking(wheel, tmp_path / "out", lambda _: len(data), crew.news), lambda: None)
+    with pytest.raises(RefusedWheel, match=r"a/libs/large\.so"):
         crew.close(finish=True)
 
 
