@@ -20,7 +20,7 @@ from installer.exceptions import InstallerError
 from installer.records import Hash, RecordEntry
 from installer.scripts import Script
 from installer.sources import WheelContentElement, WheelSource
-from installer.utils import Scheme, fix_shebang
+from installer.utils import SCHEME_NAMES, Scheme, fix_shebang
 
 from paddle_bootstrap.digest import record_hash
 from paddle_bootstrap.errors import InstallFailed
@@ -107,9 +107,12 @@ WheelRow = tuple[str, str, str]  # path, hash, size
 class _File(io.BytesIO):
     """A file of the unpacked wheel, opened only by who needs its bytes."""
 
-    def __init__(self, path: Path, row: WheelRow) -> None:
+    def __init__(self, path: str, row: WheelRow) -> None:
         super().__init__()
         self.path, self.row = path, row
+
+    def bytes(self) -> bytes:
+        return Path(self.path).read_bytes()
 
 
 class _Unpacked(WheelSource):
@@ -129,15 +132,15 @@ class _Unpacked(WheelSource):
 
     def get_contents(self) -> Iterator[WheelContentElement]:
         rows = {row[0]: cast("WheelRow", tuple([*row, "", ""][:3])) for row in self._rows()}
-        for folder, names, files in os.walk(self.folder):
+        skip = len(os.fspath(self.folder)) + 1
+        for folder, names, files in os.walk(self.folder):  # thousands of files: strings are quick
             names.sort()
-            if os.path.basename(folder) == "__pycache__":  # noqa: PTH119 compiled here, for this Python and this place
+            if folder.endswith("/__pycache__"):  # compiled here, for this Python and this place
                 continue
             for name in sorted(files):
-                path = Path(folder, name)
-                inside = path.relative_to(self.folder).as_posix()
-                row = rows.get(inside, (inside, "", ""))
-                yield row, cast("BinaryIO", _File(path, row)), bool(path.stat().st_mode & 0o100)
+                path = f"{folder}/{name}"
+                row = rows.get(path[skip:], (path[skip:], "", ""))
+                yield row, cast("BinaryIO", _File(path, row)), False  # its mode is the unpacked file's
 
     def _rows(self) -> list[list[str]]:
         return distributions.rows(self.folder / self.dist_info_dir / "RECORD")
@@ -149,7 +152,8 @@ class _Linked(WheelDestination):
     def __init__(self, wheel: Wheel, place: Place) -> None:
         self.wheel = wheel
         self.place = place
-        self._made: set[Path] = set()
+        self._made: set[str] = set()
+        self._folders = {scheme: os.fspath(place.folder(Scheme(scheme), wheel.name)) for scheme in SCHEME_NAMES}
 
     def write_script(self, name: str, module: str, attr: str, section: Any) -> RecordEntry:
         script, data = Script(name, module, attr, section).generate(str(self.place.env / "bin" / "python"), "posix")
@@ -166,46 +170,49 @@ class _Linked(WheelDestination):
         if not isinstance(stream, _File):
             return self._write(scheme, name, stream.read(), 0o644)
         if scheme == "scripts":
-            with stream.path.open("rb") as file, fix_shebang(file, str(self.place.env / "bin" / "python")) as fixed:
+            python = str(self.place.env / "bin" / "python")
+            with io.BytesIO(stream.bytes()) as file, fix_shebang(file, python) as fixed:
                 return self._write(scheme, name, fixed.read(), 0o755)
         link_or_copy(stream.path, self._target(scheme, name), copies=self.place.copies)
         _, digest, size = stream.row
         if not digest or not size:
-            return _entry(name, stream.path.read_bytes())
+            return _entry(name, stream.bytes())
         return RecordEntry(name, Hash.parse(digest), int(size))
 
     def finalize_installation(
         self, scheme: Scheme, record_file_path: str | os.PathLike[str], records: Iterable[tuple[Scheme, RecordEntry]]
     ) -> None:
-        site_packages = self.place.site_packages
-        rows = []
-        for where, entry in records:
-            target = self.place.folder(where, self.wheel.name) / entry.path
-            rows.append(_row(os.path.relpath(target, site_packages), entry))
+        rows = [_row(self._listed(where, entry.path), entry) for where, entry in records]
         target = self._target(scheme, os.fspath(record_file_path))
-        replace_file(target, distributions.text(rows), 0o644)
+        replace_file(Path(target), distributions.text(rows), 0o644)
 
-    def _target(self, scheme: Scheme, name: str) -> Path:
+    def _listed(self, scheme: Scheme, name: str) -> str:
+        """The file's path as RECORD has it."""
+        folder, top = self._folders[scheme], os.fspath(self.place.site_packages)
+        return os.path.normpath(name) if folder == top else os.path.relpath(f"{folder}/{name}", top)
+
+    def _target(self, scheme: Scheme, name: str) -> str:
         """Where the file belongs; what stands there is removed. Raises InstallFailed for a name that leads elsewhere."""
-        folder = self.place.folder(scheme, self.wheel.name)
-        target = folder / name
-        if not Path(os.path.normpath(target)).is_relative_to(folder):
+        folder = self._folders[scheme]
+        target = os.path.normpath(f"{folder}/{name}")
+        if not target.startswith(f"{folder}/"):
             raise InstallFailed(f"{self.wheel.filename} would write to {target}, outside {folder}")
-        if target.parent not in self._made:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._made.add(target.parent)
+        above = target.rpartition("/")[0]
+        if above not in self._made:
+            Path(above).mkdir(parents=True, exist_ok=True)
+            self._made.add(above)
         if os.path.lexists(target):
-            target.unlink()
+            Path(target).unlink()
         return target
 
     def _write(self, scheme: Scheme, name: str, data: bytes, mode: int) -> RecordEntry:
-        target = self._target(scheme, name)
+        target = Path(self._target(scheme, name))
         target.write_bytes(data)
         target.chmod(mode)
         return _entry(name, data)
 
 
-def link_or_copy(source: Path, target: Path, *, copies: bool) -> None:
+def link_or_copy(source: str | Path, target: str | Path, *, copies: bool) -> None:
     """A copy, its time included, where a link is not wanted or not possible."""
     if not copies:
         try:
