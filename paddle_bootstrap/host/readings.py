@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from paddle_bootstrap.host import nvml
-from paddle_bootstrap.host.facts import Abandoned, Unknown
+from paddle_bootstrap.host.facts import Abandoned, Late, Unknown
 from paddle_bootstrap.host.nvml_readings import READINGS
 
-CALL_SECONDS = 3.0  # an answer takes microseconds; one that the driver has to wait for, 45 s
+LATE = "NVML did not answer in"
 BY_INDEX = ("peers", "ancestors")  # what is told of other GPUs: JSON has made words of their numbers
 
 
@@ -24,12 +24,13 @@ def sweep(
     environ: Mapping[str, str],
     indices: Iterable[int],
     names: Iterable[str] | None = None,
-    seconds: float = CALL_SECONDS,
+    seconds: float = nvml.CALL_SECONDS,
     start: float = nvml.START_SECONDS,
 ) -> dict[int, dict[str, Any]]:
     """The readings called ``names`` (default: all), and ``handle``, of each of these GPUs.
 
-    ``seconds`` is what one call may take, ``start`` what NVML may take to begin and to open the GPU.
+    ``seconds`` is what one call may take, ``start`` what NVML may take to begin and to open a GPU; drivers open GPUs one
+    after another, so each that was opened gives the others that time anew.
     The value of a reading is ``Unsupported``, ``Unknown`` (it failed), or ``Abandoned`` when another one failed before it.
     """
     wanted = tuple(names) if names is not None else tuple(READINGS)
@@ -55,8 +56,11 @@ def _listen(cards: list[_Card]) -> None:
             until = min(card.ends for card in waiting)
             ready = {key.data for key, _ in selector.select(max(0.0, until - time.monotonic()))}
             for card in waiting:
-                if card in ready:
-                    card.hear()
+                if card in ready and card.hear():
+                    for other in waiting:
+                        other.wait_on()
+                elif card in ready:
+                    pass
                 elif time.monotonic() >= card.ends:
                     card.give_up()
                 if card.over:
@@ -97,7 +101,7 @@ class _Card:
         """It is late. Whether its process can be ended shows at the end, when all are: that takes a second."""
         self.over = True
         allowed = self.seconds if (self.index, "handle") in self.told.facts else self.start
-        self.problem = f"NVML did not answer in {allowed:g} s {self._asked()}"
+        self.problem = f"{LATE} {allowed:g} s {self._asked()}"
         nvml.kill(self.child)
 
     def _asked(self) -> str:

@@ -1,14 +1,7 @@
-"""A host as a file describes it, in the words of NVML's readings, and what the fake NVML's configuration makes of them.
+"""A host as a file describes it, in the format of ``paddle_bootstrap.host.recording``, as the fake NVML's configuration.
 
-    schema = 1
-    source = "how these values are known"
-    log = ["NVRM: ..."]                 # lines of the kernel's log, beside those that every host has
-    [system]                            # driver, library, cuda, container, bus_only, pci_class: see FakeHost
-    [gpu]                               # what holds for each GPU: the readings, by name and in their shapes
-    [gpu0]                              # what is different on that one; there is such a table for each GPU
-
-In texts ``{index}`` is the GPU's. ``nvlinks = 18`` is short for as many active links, ``peers = 0`` for that status towards
-each other GPU. Instead of a value there may be what the configuration has for failures: "!15", "~60", "0|900".
+Files that are written by hand may be shorter: in texts ``{index}`` is the GPU's, ``nvlinks = 18`` means as many active links,
+and ``peers = 0`` that status towards each other GPU. Their ``source`` says how the values are known.
 """
 
 from __future__ import annotations

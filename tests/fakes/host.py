@@ -61,6 +61,7 @@ class FakeHost:
     pci: dict[str, str] = field(default_factory=dict)  # "3.current_link_width" -> what that file of GPU 3 says
     log: tuple[tuple[float, str], ...] = ()  # seconds since boot, and the kernel's words
     readable_log: bool = True
+    files: dict[str, str] = field(default_factory=dict)  # below its root: "proc/4242/status" -> what it holds
     uptime: float = 86400.0
 
     @classmethod
@@ -70,7 +71,8 @@ class FakeHost:
         gpus = tuple(FakeGpu(rows.get("name", ""), rows.get("capability", ""), None, {}, rows) for rows in cards)
         more: dict[str, Any] = dict(told["system"])
         more["bus_only"] = tuple(more.get("bus_only", ()))
-        return cls(gpus=gpus, log=tuple((60.0, line) for line in told.get("log", ())), **more)
+        more.setdefault("driver", None)
+        return cls(gpus=gpus, log=tuple((seconds, line) for seconds, line in told.get("log", ())), **more)
 
     def with_system(self, **rows: str) -> FakeHost:
         return replace(self, system={**self.system, **rows})
@@ -79,7 +81,7 @@ class FakeHost:
         """The same host with something else than was described.
 
         ``gpu3.rows.pending`` (``gpu.``: of each), ``sys.init`` (NVML), ``pci.3.current_link_width``, ``cuda.dev3.flip_product``,
-        ``env.NCCL_DEBUG``, ``log`` and ``log.3600`` (one more line, so many seconds after boot), or a field of this class.
+        ``env.NCCL_DEBUG``, ``file.etc/passwd`` (``\\n`` ends a line), ``log`` and ``log.3600`` (one more line, so many seconds after boot), or a field of this class.
         """
         where, _, rest = key.partition(".")
         if where.startswith("gpu"):
@@ -88,7 +90,7 @@ class FakeHost:
             return replace(self, readable_log=False)
         if where == "log":
             return replace(self, log=(*self.log, (float(rest or 3600), value)))
-        boxes = {"sys": "system", "pci": "pci", "cuda": "cuda_rows", "env": "environ"}
+        boxes = {"sys": "system", "pci": "pci", "cuda": "cuda_rows", "env": "environ", "file": "files"}
         if where in boxes:
             return replace(self, **{boxes[where]: {**getattr(self, boxes[where]), rest: value}})
         kind = type(getattr(self, where))

@@ -25,11 +25,12 @@ def write(host: FakeHost, root: Path) -> None:
     """All of them."""
     (root / "dev/shm").mkdir(parents=True)
     (root / "sys/bus/pci/devices").mkdir(parents=True)
-    for path, text in (*_system(host), *_bus(host), *_driver(host)):
+    more = ((path, text.replace("\\n", "\n")) for path, text in host.files.items())
+    for path, text in (*_system(host), *_bus(host), *_driver(host), *more):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="latin-1", errors="replace")
     if host.wsl:
-        (root / "dev/dxg").symlink_to("/dev/null")
+        (root / "dev/dxg").touch()
     if host.driver:
         for name in ("nvidiactl", "nvidia-uvm", *(f"nvidia{number}" for number in _minors(host))):
             (root / "dev" / name).symlink_to("/dev/null")  # a character device that needs no root to make
@@ -45,7 +46,7 @@ def _system(host: FakeHost) -> Iterator[tuple[str, str]]:
     yield "lib/x86_64-linux-gnu/libc.so.6", f"{ELF64}GNU C Library (Fake) stable release version 2.35.\n"
     yield "usr/lib/x86_64-linux-gnu/libstdc++.so.6", f"{ELF64}GLIBCXX_3.4.9\0GLIBCXX_3.4.30\0"
     if host.container:
-        yield CONTAINER[host.container], ""
+        yield CONTAINER.get(host.container, "run/systemd/container"), f"{host.container}\n"
     if host.readable_log:
         yield "dev/kmsg", "".join(_records(host))
 
