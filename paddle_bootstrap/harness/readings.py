@@ -67,7 +67,8 @@ class Reading:
         if not isinstance(value, Unknown):
             return value
         if isinstance(value, Unsupported):
-            raise NotSupported(f"gpu{index} has no {name}: {value.reason}")
+            whose = "it" if index == self._device.index else f"gpu{index}"
+            raise NotSupported(f"{whose} has no {name}: {value.reason}")
         if value.code == NO_PERMISSION and not isinstance(value, Abandoned):
             pytest.skip(f"{name} of gpu{index} may not be read by this user: {value.reason}")
         pytest.skip(f"{name} of gpu{index} was not read: see nvml.answers[gpu{index}]")
