@@ -55,7 +55,7 @@ def check_host(device, cuda, measure, warn):
         fix="dmesg | grep -i -e aer -e mce -e edac; seat the card; test the host's memory",
     )
     near = got["near"]
-    if near["node"] is not None and not near["processors"]:
+    if near["processors"] == 0:
         warn(
             f"{device.label} is on NUMA node {near['node']}, and this process may use none of that node's processors: "
             "its copies went across; look at the container's or the scheduler's processor set"

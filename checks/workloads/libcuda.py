@@ -77,7 +77,7 @@ def function(name):
     try:
         found = getattr(library(), name)
     except AttributeError as error:
-        raise CudaError(None, "this driver does not have it", name) from error
+        raise CudaError(None, "this driver does not have it", name, str(error)) from error
     found.argtypes, found.restype = SIGNATURES[name], c_int
     return found
 

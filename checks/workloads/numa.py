@@ -25,7 +25,7 @@ def under(path):
 
 
 def processors_of(node):
-    """The processors of a node; none where they cannot be read."""
+    """The processors of a node: none where it has only memory, or does not tell."""
     try:
         with open(under("sys/devices/system/node/node%d/cpulist" % node), encoding="ascii") as file:
             parts = [part.split("-") for part in file.read().strip().split(",") if part]
@@ -38,16 +38,17 @@ def processors_of(node):
 def near(address):
     """Work on the node of the PCI device at ``address``; gives {"node", "processors", "memory"}: what could be had.
 
-    processors: how many of that node this process may use, 0: it stays where it is. memory: whether the kernel took the
-    wish; a container may forbid it.
+    processors: how many of the node's own this process may use, 0: it stays where it is; None: it has none, or is not
+    known. memory: whether the kernel took the wish; a container may forbid it.
     """
     node, before = node_of(address), os.sched_getaffinity(0)
-    mine = before & processors_of(node) if node is not None else set()
+    theirs = processors_of(node) if node is not None else set()
+    mine = before & theirs
     if mine:
         os.sched_setaffinity(0, mine)
     wished = node is not None and prefer(node)
     try:
-        yield {"node": node, "processors": len(mine), "memory": wished}
+        yield {"node": node, "processors": len(mine) if theirs else None, "memory": wished}
     finally:
         if wished:
             prefer(None)

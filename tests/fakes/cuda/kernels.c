@@ -1,4 +1,4 @@
-/* The kernels of checks/workloads/kernels.ptx in C, by name. Of those that compute, only the first thread of each 512th block
+/* The kernels of checks/workloads/kernels.ptx in C, by name. Of those that compute, only the first thread of each 1024th block
  * works through all rounds: the ones that the workload compares with the CPU. The others do one. */
 #include <math.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #define KERNELS(each) each("fill") each("verify") each("integers") each("floats") each("nothing")
 #define NAME(name) name,
 static const char *const names[] = {KERNELS(NAME)};
-enum { FILL, VERIFY, INTEGERS, FLOATS, NAMES = sizeof names / sizeof *names, WHOLE = 512 };
+enum { FILL, VERIFY, INTEGERS, FLOATS, NAMES = sizeof names / sizeof *names, WHOLE = 1024 };
 
 int cuModuleLoadDataEx(void **module, const char *text, unsigned count, const int *options, void **values)
 {
