@@ -19,13 +19,8 @@ def check_arithmetic(device, run, warn):
 
     Fix: see architecture.machine_code
     """
-    got = run(
-        "elementwise.arithmetic",
-        device=device.index,
-        deadline=SECONDS,
-        dtypes=LIMITS[device.kind],
-        seed=LIMITS["seed"],
-    )
+    what = LIMITS[device.kind]
+    got = run("elementwise.arithmetic", device=device.index, deadline=SECONDS, seed=LIMITS["seed"], **what)
     first = got["wrong"][0] if got["wrong"] else {}
     expect(
         not first,
@@ -35,12 +30,12 @@ def check_arithmetic(device, run, warn):
         likely="the build has no machine code for this GPU (PaddlePaddle/Paddle#73937), or the GPU is defective",
         fix="see architecture.machine_code; if that passes, a newer build: paddle-bootstrap plan; then dcgmi diag -r 3",
     )
-    whole = [dtype for dtype in LIMITS[device.kind] if not any(told.startswith(f"{dtype} ") for told in got["right"])]
+    whole = [dtype for dtype in what["dtypes"] if not any(told.startswith(f"{dtype} ") for told in got["right"])]
     expect(
         not whole,
         f"this build has no elementwise operation for {', '.join(whole)}",
         measured=few(got["absent"]),
-        expected=f"some for each of {', '.join(LIMITS[device.kind])}",
+        expected="some for each of " + ", ".join(what["dtypes"]),
         likely="files of two Paddle versions are mixed",
         fix="see install.files and install.build",
     )

@@ -141,7 +141,12 @@ def check_checkpoint(device, run):
 def learn(device, run, amp=None):
     """Train; judge the losses, then compare them with those of equal cards."""
     got = run(
-        "residual.train", device=device.index, deadline=SECONDS, steps=TRAINING["steps"], seed=TRAINING["seed"], amp=amp
+        "residual.train",
+        device=device.index,
+        deadline=SECONDS,
+        steps=TRAINING["steps"][device.kind],
+        seed=TRAINING["seed"],
+        amp=amp,
     )
     losses = got["losses"]
     expect_finite(got, device, run)
