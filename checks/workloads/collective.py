@@ -82,7 +82,12 @@ def free_port():
 def environ_of(number, count, port, settings):
     """This process's environment, with one rank's place in it and no other launcher's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)}
-    own = {"PADDLE_TRAINER_ID": str(number), "PADDLE_TRAINERS_NUM": str(count), "PADDLE_MASTER": "127.0.0.1:%d" % port}
+    own = {
+        "PADDLE_TRAINER_ID": str(number),
+        "PADDLE_TRAINERS_NUM": str(count),
+        "PADDLE_LOCAL_RANK": str(number),
+        "PADDLE_MASTER": "127.0.0.1:%d" % port,
+    }
     return dict(kept, **dict({"NCCL_DEBUG": "INFO"}, **settings), **own)
 
 

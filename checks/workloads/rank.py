@@ -29,11 +29,15 @@ PORTS = (
     20000,
     10000,
 )  # first and how many, below those that Linux hands out: for launchers that name a job but no port
-LAUNCHERS = (  # names of rank, size and local rank
+LAUNCHERS = (  # names of rank, size and local rank; those that are started inside Slurm come before it
     ("PADDLE_TRAINER_ID", "PADDLE_TRAINERS_NUM", "PADDLE_LOCAL_RANK"),  # Paddle's own, and ours
     ("RANK", "WORLD_SIZE", "LOCAL_RANK"),  # torchrun, and the training operators of Kubernetes
-    ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    (
+        "SLURM_PROCID",
+        "SLURM_STEP_NUM_TASKS",
+        "SLURM_LOCALID",
+    ),  # of srun: sbatch sets SLURM_NTASKS for its script as well
 )
 
 
@@ -50,7 +54,7 @@ def rank_of(environ):
         if rank in environ and size in environ:
             host, port = master_of(environ)
             found = {"rank": int(environ[rank]), "size": int(environ[size]), "host": host, "port": port}
-            return dict(found, local=int(environ.get(local, environ[rank])))
+            return dict(found, local=int(environ.get(local, 0)))
     raise NoRank("none of %s is set" % ", ".join(rank for rank, _, _ in LAUNCHERS))
 
 

@@ -65,6 +65,8 @@ class Part:
             os.kill(os.getpid(), signal.SIGSEGV)
         if "exits" in self.found:
             os._exit(3)
+        if "lacks it" in self.found:
+            raise NotImplementedError("(Unimplemented) there is no such operation")
         if "raises" in self.found:
             raise RuntimeError("NCCL error 3: internal error")
         slow = self.found.get("is slow", {}).get("times", 1.0)
