@@ -15,7 +15,9 @@ from paddle_bootstrap.harness.naming import named
 from paddle_bootstrap.harness.readings import NotSupported
 from paddle_bootstrap.toml import read
 
-LIMITS = read(Path(__file__).parent / "limits.toml")["copy"]
+TABLES = read(Path(__file__).parent / "limits.toml")
+LIMITS = TABLES["copy"]
+EXCLUSIVE = TABLES["compute_mode"]["exclusive"]  # one process at a time: no two may meet on a card
 SEAT = (
     "seat the card and its riser; BIOS link speed; dmesg | grep -i -e aer -e 'limited by'; nvidia-smi -q -d PCIE -i {}"
 )
@@ -112,10 +114,11 @@ def check_peers(device, host, gpus, cuda, reading, measure, warn):
     if any(is_slice(other) for other in devices(host)):
         raise NotSupported("a MIG slice does not reach other GPUs")
     ring = [other for other in devices(host) if other.gpu in gpus]
+    exclusive = {"alone": True} if str(reading.raw("compute_mode")) in EXCLUSIVE else {}
     found = []
     for step in range(1, len(ring)):  # a round: each GPU copies to another one, and none is copied to twice
         peer = ring[(ring.index(device) + step) % len(ring)]
-        found.append((peer, step, onward(device, peer, cuda, ring, step)))
+        found.append((peer, step, onward(device, peer, cuda, ring, step, **exclusive)))
     for peer, _, got in found:
         measure(f"copy_to_{peer.label}", got["gbs"], "GB/s", judged=False)
     expect_fast(device, found, cuda, reading, warn, ring)
@@ -123,9 +126,9 @@ def check_peers(device, host, gpus, cuda, reading, measure, warn):
 
 def onward(device, peer, cuda, ring, step, **how):
     """What copying from ``device`` to ``peer`` gave; whatever goes wrong, both are named."""
-    ordinals = [other.ordinal for other in ring]
+    how |= {"ring": [other.ordinal for other in ring], "step": step, "deadline": LIMITS["peer_seconds"]}
     try:
-        got = answered(cuda("driver_copy.onward", device=device.index, ring=ordinals, step=step, **how), device)
+        got = answered(cuda("driver_copy.onward", device=device.index, **how), device)
     except CheckFailed as failed:
         failed.summary = f"copying from {named(device)} to {named(peer)}: {failed.summary}"
         failed.args = (failed.summary,)

@@ -11,6 +11,7 @@ import pytest
 from paddle_bootstrap.results.model import CheckResult
 from tests.checks.driver import a100, cards, gpu, host_of, loads
 from tests.checks.judging import fails, passes, warns
+from tests.fakes.host import FakeGpu
 
 ONE, TWO, THREE = cards(1), cards(2), cards(3)
 NVLINK = tuple(f"dev{index}.nvlink = 1" for index in range(8))
@@ -106,6 +107,16 @@ def test_a_link_that_loses_lanes_under_load(tmp_path: Path) -> None:
     fails(results["copy.link_under_load[gpu0]"], "loses lanes under load", "x8", "x16")
 
 
+def test_a_link_that_cannot_be_read(tmp_path: Path) -> None:
+    """Not at all: nothing to test. Not while it works: nothing was tested, and that is no excuse."""
+    for folder, reading, required in (("never", "", False), ("later", "4|!999", True)):
+        (tmp_path / folder).mkdir()
+        silent = a100(pcie__generation=reading) if reading else FakeGpu("NVIDIA A100-SXM4-80GB")
+        results = loads(host_of(silent), tmp_path / folder, "link_under_load")
+        result = results["copy.link_under_load[gpu0]"]
+        assert (result.outcome, result.required) == ("skipped", required), result
+
+
 def test_wrong_bytes_between_two_cards(tmp_path: Path) -> None:
     results = loads(THREE, tmp_path, "copy.peers", "dev2.wrong_copy.peer0 = 1000")
     fails(results["copy.peers[gpu2]"], "from gpu2", "to gpu0", "directly", "wrong bytes", "ACS", "at byte 1000")
@@ -148,6 +159,27 @@ def test_all_links_lead_to_each_card_behind_a_switch(tmp_path: Path) -> None:
     results = loads(cards(6), tmp_path, "copy.peers", *NVLINK, *slow)
     fails(results["copy.peers[gpu4]"], "from gpu4", "95.0 GB/s", "180.0 GB/s")
     only(results, "copy.peers[gpu4]")
+
+
+def test_a_pair_that_hangs_is_named(tmp_path: Path) -> None:
+    limits = {"peer_seconds = 45": "peer_seconds = 2"}
+    results = loads(TWO, tmp_path, "copy.peers", "dev0.hang = cuMemcpyPeerAsync", limits=limits)
+    result = results["scripted.peers[gpu0]"]
+    fails(result, "copying from gpu0", f"to gpu1 ({TWO.address(1)}", "did not answer in 2 s")
+    assert result.cause == "timeout"
+    only(results, "scripted.peers[gpu0]")
+
+
+def test_cards_that_one_process_may_use_at_a_time(tmp_path: Path) -> None:
+    """Then they copy one after the other."""
+    alone = host_of(*[a100(compute_mode="3")] * 3)
+    only(loads(alone, tmp_path, "copy.peers", *(f"dev{index}.exclusive = 1" for index in range(3))))
+
+
+def test_a_pair_that_the_driver_refuses(tmp_path: Path) -> None:
+    results = loads(TWO, tmp_path, "copy.peers", "dev1.fail = cuCtxEnablePeerAccess:217")
+    fails(results["copy.peers[gpu1]"], "copying from gpu1", "to gpu0", "CUDA error 217", "cannot reach each other")
+    only(results, "copy.peers[gpu1]")
 
 
 def test_nvlink_of_an_unknown_model(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
  *
  *   devN.memory = 8388608             bytes it has (FAKE_CUDA_MEMORY, else 8 MiB)
  *   devN.taken = 1048576              bytes that somebody else holds
+ *   devN.largest = 3145728            bytes of the largest piece that it still has
  *   devN.fail = cuMemAlloc_v2:2       that call returns this code; cuMemAlloc_v2:2:3 only from the third time on
  *   devN.hang = cuLaunchKernel        that call never returns
  *   devN.wrong_word = 7340032:0x10    bits that flip in the word at this place of its memory, whenever it is written
@@ -11,6 +12,7 @@
  *                                     likewise the other three
  *   devN.access.peerM = 0             it cannot reach card M
  *   devN.nvlink = 1                   it reaches the others over NVLink
+ *   devN.exclusive = 1                two processes may not use it at once
  *   devN.multiprocessors = 8          devN.idle = 2: so many of them never get a block
  *   devN.flip_product = 3             the third result that a kernel computes is wrong; 0: each
  *   devN.flip_at = 4321               which word of it

@@ -9,10 +9,13 @@
  * CUDA_VISIBLE_DEVICES narrows them, as it does for the real one: numbers or beginnings of UUIDs up to the first that
  * names no GPU.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "fake_cuda.h"
 
@@ -20,6 +23,7 @@ static const struct { int code; const char *name; } errors[] = {
     {1, "CUDA_ERROR_INVALID_VALUE"},
     {2, "CUDA_ERROR_OUT_OF_MEMORY"},
     {3, "CUDA_ERROR_NOT_INITIALIZED"},
+    {46, "CUDA_ERROR_DEVICE_UNAVAILABLE"},
     {100, "CUDA_ERROR_NO_DEVICE"},
     {101, "CUDA_ERROR_INVALID_DEVICE"},
     {201, "CUDA_ERROR_INVALID_CONTEXT"},
@@ -138,6 +142,12 @@ int cuDevicePrimaryCtxRetain(struct card **out, int device)
         card->size = (size_t)number(card->index, "memory", setting("FAKE_CUDA_MEMORY", 8 << 20));
         card->arena = mmap(NULL, card->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     }
+    if (!card->retained && row(card->index, "exclusive")) {
+        char path[512];
+        snprintf(path, sizeof path, "%s.%d", getenv("FAKE_CUDA_CONF"), card->index);
+        card->lock = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+        if (flock(card->lock, LOCK_EX | LOCK_NB)) return DEVICE_UNAVAILABLE;
+    }
     card->retained++;
     return OK;
 }
@@ -147,7 +157,10 @@ int cuDevicePrimaryCtxRelease_v2(int device)
     struct card *card = card_of(device);
     BEGIN(card);
     if (card->retained == 0) return INVALID_CONTEXT;
-    if (--card->retained == 0) memset(card->peers, 0, sizeof card->peers);
+    if (--card->retained) return OK;
+    memset(card->peers, 0, sizeof card->peers);
+    if (card->lock) close(card->lock);
+    card->lock = 0;
     return OK;
 }
 int cuCtxSetCurrent(struct card *card)

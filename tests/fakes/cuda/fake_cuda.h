@@ -6,14 +6,14 @@
 #include <stdint.h>
 
 enum {
-    OK, INVALID_VALUE, OUT_OF_MEMORY, NOT_INITIALIZED, INVALID_DEVICE = 101, INVALID_CONTEXT = 201, INVALID_PTX = 218,
+    OK, INVALID_VALUE, OUT_OF_MEMORY, NOT_INITIALIZED, DEVICE_UNAVAILABLE = 46, INVALID_DEVICE = 101, INVALID_CONTEXT = 201, INVALID_PTX = 218,
     NOT_FOUND = 500, ALREADY_ENABLED = 704,
 };
 enum { GPUS = 16, BLOCKS = 4096 };
 
 struct card {
     int index; /* among all, whatever CUDA_VISIBLE_DEVICES says */
-    int retained, allocations;
+    int retained, allocations, lock;
     unsigned char *arena; /* its memory, in the host's */
     size_t size;
     struct { size_t at, size; } taken[BLOCKS]; /* by place */

@@ -43,6 +43,7 @@ int cuMemAlloc_v2(uint64_t *address, size_t size)
     int place = 0;
     size = (size + ALIGNED - 1) / ALIGNED * ALIGNED;
     if (size == 0) return INVALID_VALUE;
+    if ((double)size > number(card->index, "largest", (double)card->size)) return OUT_OF_MEMORY;
     for (; place < card->allocations && card->taken[place].at - at < size; place++)
         at = card->taken[place].at + card->taken[place].size;
     if (at + size > end || card->allocations == BLOCKS) return OUT_OF_MEMORY;
