@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import os
+import functools
 from pathlib import Path
 
 import pytest
 from packaging.version import Version
 
 from paddle_bootstrap.harness import expect, few, xids
-from paddle_bootstrap.harness.given import giver, gpu_nodes, not_under_wsl
+from paddle_bootstrap.harness.given import ABSENT, giver, gpu_nodes, no_nodes, not_under_wsl
 from paddle_bootstrap.host.facts import Unknown
 from paddle_bootstrap.toml import read
 
@@ -18,7 +17,6 @@ HERE = Path(__file__).parent
 LIMITS = read(HERE / "limits.toml")
 GIGA = 1e9
 LIBRARY_MISMATCH = 18  # NVML's return code
-ABSENT = os.strerror(errno.ENOENT)
 WAYS_ON = "to rehearse without a GPU: paddle-bootstrap up --device cpu; to build an image: paddle-bootstrap install"
 SEE_DRIVER = "see host.driver_loaded"
 XID = "dmesg | grep -i -e xid -e nvrm"
@@ -69,10 +67,6 @@ def check_driver_loaded(host):
         else "install the NVIDIA driver (Debian: apt-get install nvidia-driver) and reboot; in a container: --gpus all; "
         + WAYS_ON,
     )
-
-
-def no_nodes(host):
-    return all(node.problem == ABSENT for node in host.device_nodes)
 
 
 @pytest.mark.level("quick", priority=1)
@@ -168,7 +162,7 @@ def check_gpus_on_bus(host, warn):
         f"{len(lost)} of {len(bus)} GPUs on the PCI bus are not listed by the driver: {named(lost)}",
         measured=f"{len(listed)} listed: {few(f'{gpu.pci_address} ({text(gpu.uuid)})' for gpu in gpus) or 'none'}",
         expected=f"{len(bus)}: {named(bus)}",
-        likely=last_words(host, lost)
+        likely=xids.last_words(host, xid_table(), lost)
         or "the GPU has fallen off the bus or did not initialise, or another driver (vfio-pci) holds it",
         fix=f"lspci -k -d 10de:; {XID}; power-cycle the host when the GPU stays away",
     )
@@ -182,10 +176,9 @@ def check_gpus_on_bus(host, warn):
     )
 
 
-def last_words(host, addresses):
-    """What the kernel's log tells of the cards at these addresses."""
-    found = xids.findings(host.kernel_log or (), host.gpus, read(HERE / "xid.toml"))
-    return few(f"Xid {each.number} on {each.address}: {each.means}" for each in found if each.address in addresses)
+@functools.cache
+def xid_table():
+    return read(HERE / "xid.toml")
 
 
 @pytest.mark.level("quick", priority=1)

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from paddle_bootstrap.harness.devices import devices
 from paddle_bootstrap.harness.readings import NotSupported
 from paddle_bootstrap.host.facts import HostFacts
+
+ABSENT = os.strerror(errno.ENOENT)
+
+
+def no_nodes(host: HostFacts) -> bool:
+    """There is not one of the driver's device nodes."""
+    return all(node.problem == ABSENT for node in host.device_nodes)
 
 
 def gpu_nodes(host: HostFacts) -> int:

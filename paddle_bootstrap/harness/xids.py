@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from paddle_bootstrap.host.facts import Gpu, KernelLine, Unknown
+from paddle_bootstrap.harness.expect import few
+from paddle_bootstrap.host.facts import Gpu, HostFacts, KernelLine, Unknown
 
 SEVERITY = ("failed", "warned", "info")
 XID = re.compile(r"^NVRM: Xid \((?:PCI:)?(?P<address>[0-9a-fA-F:.]+)[^)]*\).*?: (?P<number>\d+)\b")
@@ -87,6 +88,13 @@ def findings(
         groups.setdefault((event.address, event.number), []).append(event)
     found = [_finding(group, told, gpus, table, during) for group in groups.values()]
     return tuple(sorted(found, key=lambda finding: (SEVERITY.index(finding.outcome), -finding.last.seconds)))
+
+
+def last_words(host: HostFacts, table: Table, addresses: Collection[str]) -> str:
+    """What the log tells of the cards at these addresses; empty: nothing."""
+    log = () if isinstance(host.kernel_log, Unknown) else host.kernel_log
+    found = findings(log, host.gpus, table)
+    return few(f"Xid {each.number} on {each.address}: {each.means}" for each in found if each.address in addresses)
 
 
 def _finding(
