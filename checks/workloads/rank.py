@@ -3,7 +3,7 @@
 argv: PLAN REPORT     PLAN: a JSON file, {"backend": "gloo" or "nccl", "gpus": [CUDA ordinal of each local rank] or null,
                       "seconds": that all of it may take, "steps": [{"do": ..., "times": N, ...}]}
                       REPORT: the number of an open pipe, or the path of a file that is appended to
-reports, one JSON object a line:
+reports, one JSON object a line, "rank" in each:
     {"at": "start"}, {"at": "ready"}                    before Paddle is imported, and once the group is formed
     {"arrived": [STEP, TIME], "clock": SECONDS}         before it enters a step for the TIMEth time
     {"ended": [STEP, TIME], "clock": SECONDS, ...}      and after, with what it found: "wrong" or "digest"
@@ -15,6 +15,7 @@ SIGUSR1 writes its stack to standard error. Standard library and Paddle only, Py
 """
 
 import faulthandler
+import functools
 import importlib.util
 import json
 import os
@@ -140,7 +141,8 @@ def main(argv, environ, begin=connect):
     faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
     faulthandler.dump_traceback_later(plan["seconds"] + GRACE, exit=True)
     try:
-        work(plan, rank_of(environ), report, begin)
+        who = rank_of(environ)
+        work(plan, who, functools.partial(report, rank=who["rank"]), begin)
     except Exception as error:  # noqa: BLE001 it travels as data
         traceback.print_exc()
         report(raised=type(error).__name__, message=str(error))

@@ -12,59 +12,78 @@ import time
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))
 
 from gemm import product
-from on_device import on, wait
+from on_device import place_on, release, wait
 
 BLOCK = 256 << 20  # bytes held in one piece
 BURST = 0.1  # seconds of products between two looks at the clock
 LOST = (OSError, RuntimeError, SystemError)  # what Paddle raises once a card does not answer any more
 
 
-def power(device, kind, size, seconds, hold, seed):
+def power(device, **what):
     """Products without a break.
 
     {"rates": [TFLOP/s of each second], "held": share of the memory that was in use, or None, "spoiled": [blocks whose content
     changed], "lost": None or {"after": seconds, "error"}}
     """
-    with on(device):
-        _, multiply = product(kind, size, seed, device)
-        flops, count = 2.0 * size**3, warmed(multiply, device)
-        blocks, held = fill(device, hold)
-        began, bursts, lost = time.perf_counter(), [], None
-        try:
-            while time.perf_counter() - began < seconds:
-                bursts.append(burst(multiply, device, count))
-            spoiled = [number for number, block in enumerate(blocks) if not whole(block, number)]
-        except LOST as error:
-            lost, spoiled = {"after": time.perf_counter() - began, "error": str(error)}, []
-            blocks = []
-        rates = by_second([(start - began, end - began, done * flops) for start, end, done in bursts])
-        return {"rates": rates, "held": held, "spoiled": spoiled, "lost": lost}
+    return on(device, without_a_break, what)
 
 
-def swing(device, kind, size, seconds, work, rest, seed):
+def swing(device, **what):
     """Products for ``work`` seconds, none for ``rest``, by the wall clock: so all cards of a host are in step.
 
     {"rates": [TFLOP/s of each swing], "late": [seconds by which each began too late], "lost": None or {"swing", "error"}}
     """
-    with on(device):
-        _, multiply = product(kind, size, seed, device)
-        flops, count = 2.0 * size**3, max(1, warmed(multiply, device) // 4)
-        rates, late, lost = [], [], None
-        first = math.ceil(time.time() / (work + rest)) * (work + rest)
-        for number in range(max(1, round(seconds / (work + rest)))):
-            begin = first + number * (work + rest)
-            time.sleep(max(0.0, begin - time.time()))
-            late.append(time.time() - begin)
-            bursts = []
-            try:
-                while time.time() < begin + work:
-                    bursts.append(burst(multiply, device, count))
-            except LOST as error:
-                lost = {"swing": number + 1, "error": str(error)}
-                break
-            busy = sum(end - start for start, end, _ in bursts)
-            rates.append(sum(done for _, _, done in bursts) * flops / busy / 1e12 if busy else 0.0)
-        return {"rates": rates, "late": late, "lost": lost}
+    return on(device, on_and_off, what)
+
+
+def on(device, load, what):
+    """Afterwards its tensors are gone, and their memory is the card's again; a lost card is asked for nothing any more."""
+    place_on(device)
+    told = load(device, **what)
+    if told["lost"] is None:
+        release(device)
+    return told
+
+
+def without_a_break(device, kind, size, seconds, hold, seed):
+    _, multiply = product(kind, size, seed, device)
+    flops, count = 2.0 * size**3, warmed(multiply, device)
+    blocks, held = fill(device, hold)
+    began, bursts, lost, spoiled = time.perf_counter(), [], None, []
+    try:
+        while time.perf_counter() - began < seconds:
+            bursts.append(burst(multiply, device, count))
+        spoiled = [number for number, block in enumerate(blocks) if not whole(block, number)]
+    except LOST as error:
+        lost = {"after": time.perf_counter() - began, "error": str(error)}
+    rates = by_second([(start - began, end - began, done * flops) for start, end, done in bursts])
+    return {"rates": rates, "held": held, "spoiled": spoiled, "lost": lost}
+
+
+def on_and_off(device, kind, size, seconds, work, rest, seed):
+    _, multiply = product(kind, size, seed, device)
+    flops, count = 2.0 * size**3, max(1, warmed(multiply, device) // 4)
+    rates, late, lost = [], [], None
+    first = math.ceil(time.time() / (work + rest)) * (work + rest)
+    for number in range(max(1, round(seconds / (work + rest)))):
+        begin = first + number * (work + rest)
+        time.sleep(max(0.0, begin - time.time()))
+        late.append(time.time() - begin)
+        try:
+            rates.append(flops * rate_until(begin + work, multiply, device, count) / 1e12)
+        except LOST as error:
+            lost = {"swing": number + 1, "error": str(error)}
+            break
+    return {"rates": rates, "late": late, "lost": lost}
+
+
+def rate_until(moment, multiply, device, count):
+    """Products per second; 0 when the moment had passed before the first."""
+    bursts = []
+    while time.time() < moment:
+        bursts.append(burst(multiply, device, count))
+    busy = sum(end - start for start, end, _ in bursts)
+    return sum(done for _, _, done in bursts) / busy if busy else 0.0
 
 
 def burst(multiply, device, count):
