@@ -21,6 +21,8 @@ _LINE = re.compile(
     r"(?:\[ *(?P<seconds>\d+\.\d+)\] ?)?(?P<text>.*)"
 )
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # nothing that a terminal obeys; /dev/kmsg has it escaped already
+
 
 @dataclass(frozen=True)
 class FileLog:
@@ -55,7 +57,7 @@ def _of_boot(content: str, boot: float) -> FileLog | None:
     lines: list[KernelLine] = []
     whole, now = False, time.time()
     stamps: dict[str, float | None] = {}  # a second with many lines is read once
-    for line in content.splitlines():
+    for line in content.split("\n"):
         match = _LINE.match(line)
         if not match:
             continue
@@ -68,7 +70,7 @@ def _of_boot(content: str, boot: float) -> FileLog | None:
         if match["text"].startswith(FIRST):
             lines, whole = [], True
         seconds = float(match["seconds"]) if match["seconds"] else max(0.0, moment - boot)
-        lines.append(KernelLine(seconds, match["text"]))
+        lines.append(KernelLine(seconds, _CONTROL.sub("?", match["text"])))
     return FileLog(tuple(lines), 0.0 if whole else lines[0].seconds) if lines else None
 
 

@@ -187,6 +187,12 @@ def test_what_was_rotated_out_last_is_read_too(put: Put, tmp_path: Path) -> None
     assert gather(tmp_path).begins == 0.0
 
 
+def test_what_a_terminal_would_obey_is_not_kept(put: Put, tmp_path: Path) -> None:
+    put("proc/uptime", f"{UPTIME} 1\n")
+    put("var/log/kern.log", syslog((100, "kernel: [  100.000000] \x1b[2Jred\x0b")))
+    assert texts(tmp_path) == ["?[2Jred?"]
+
+
 def test_utc_and_a_turn_of_the_year() -> None:
     from paddle_bootstrap.host.syslog import _moment
 
