@@ -70,6 +70,13 @@ def _joined(checks: Sequence[CheckResult]) -> str:
     return f"{_family(checks[0]).partition('.')[2]}[gpu{ranges(numbers)}]"
 
 
+def names(checks: Sequence[CheckResult]) -> Iterator[str]:
+    """Their ids; those of one check on several GPUs are one: ``memory.rows[gpu0-7]``."""
+    for _, some in groupby(checks, key=lambda check: _family(check) or check.id):
+        alike = tuple(some)
+        yield f"{group_of(alike[0])}.{_joined(alike)}" if "." in alike[0].id else alike[0].id
+
+
 def ranges(numbers: Sequence[int]) -> str:
     """``0-3,6`` for 0, 1, 2, 3, 6."""
     runs: list[list[int]] = []

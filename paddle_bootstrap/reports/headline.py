@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from paddle_bootstrap.progress import human_bytes
+from paddle_bootstrap.reports.gathering import names
 from paddle_bootstrap.results.model import CheckResult, Results
 
+_NAMED = 8  # checks that a closing line names
 _ID = 50  # characters of a check's id that a closing line has room for
 
 
@@ -102,9 +104,10 @@ def _for(id_: str) -> str:
 
 
 def _open(checks: tuple[CheckResult, ...]) -> str:
-    without = [check.id for check in checks if check.required and check.outcome in ("skipped", "error")]
+    without = list(names([check for check in checks if check.required and check.outcome in ("skipped", "error")]))
     if without:
-        return f"required, but without an answer: {', '.join(without)}"
+        more = f" and {len(without) - _NAMED} more" if len(without) > _NAMED else ""
+        return f"required, but without an answer: {', '.join(without[:_NAMED])}{more}"
     if checks:
         return "every check was skipped: nothing was proved"
     return "no check ran: nothing was proved; leave out -k, or give one that matches"

@@ -238,3 +238,16 @@ def test_columns() -> None:
     assert printable("a\x1b[2J\tb\n\udcff") == "a?[2J b ?"
     assert list(fold("", 5)) == [""]
     assert ranges([0, 1, 2, 5, 7, 8]) == "0-2,5,7-8"
+
+
+def test_a_long_list_of_what_is_open_is_cut_and_gpus_are_joined() -> None:
+    """A driver that is stuck leaves a hundred checks without an answer."""
+    open_ = [
+        replace(check(f"memory.check{number}[gpu{gpu}]", outcome="skipped"), device=f"gpu{gpu}")
+        for number in range(10)
+        for gpu in range(8)
+    ]
+    last = terminal.render(run(*open_)).splitlines()[-4:]
+    said = " ".join(line.strip() for line in last)
+    assert "required, but without an answer: memory.check0[gpu0-7], memory.check1[gpu0-7]," in said
+    assert said.endswith("memory.check7[gpu0-7] and 2 more")
