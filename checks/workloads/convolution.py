@@ -35,15 +35,15 @@ def wanted(dtype, seed):
     }
 
 
+@on
 def convolve(device, kinds, seed):
     """{precision: {tensor: relative difference}}"""
     told = {}
-    with on(device):
-        for kind in kinds:
-            with tf32(kind == "tf32"):
-                found = computed(NAMES[kind], seed, device)
-            right = wanted(NAMES[kind], seed)
-            told[kind] = {name: min(difference(found[name], right[name]), 1e30) for name in right}
+    for kind in kinds:
+        with tf32(kind == "tf32"):
+            found = computed(NAMES[kind], seed, device)
+        right = wanted(NAMES[kind], seed)
+        told[kind] = {name: min(difference(found[name], right[name]), 1e30) for name in right}
     return told
 
 

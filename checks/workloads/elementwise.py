@@ -108,11 +108,12 @@ def judged(name, dtype, arrays, view, device):
     return {"index": list(index), "found": "%.7g" % at[0], "expected": "%.7g" % at[1], "count": int(wrong.sum())}
 
 
+@on
 def arithmetic(device, dtypes, many, seed):
     """{"compared": count, "wrong": [{"operation", "dtype", "shapes", "index", "found", "expected"}] (the first few),
     "wrongs": count, "right": ["float32 add"], "absent": ["float16 add"]: what this build has no kernel for}"""
     told = {"compared": 0, "wrong": [], "wrongs": 0, "right": [], "absent": []}
-    with on(device), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy's, about sums
         for dtype in dtypes:
             for name in OPERATIONS[dtype]:

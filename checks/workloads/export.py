@@ -16,20 +16,16 @@ MEMORY = 256  # MB that the engine may take ahead on a GPU
 PROGRAMS = ("net.json", "net.pdmodel")  # of 3.x, of 2.6
 
 
+@on
 def agree(device, seed):
-    """{"difference": largest, relative to the largest live output, "files": names, "shape"}"""
+    """{"difference": largest, relative to the largest live output, "files": names, "shape", "wanted"}"""
     folder = tempfile.mkdtemp(prefix="paddle-bootstrap-")
     try:
-        with on(device):
-            images, live = exported(os.path.join(folder, "net"), seed, device)
-            files = sorted(os.listdir(folder))
-            found = predicted(folder, files, images, device)
-            return {
-                "difference": min(difference(found, live), 1e30),
-                "files": files,
-                "shape": list(np.shape(found)),
-                "wanted": list(live.shape),
-            }
+        images, live = exported(os.path.join(folder, "net"), seed, device)
+        files = sorted(os.listdir(folder))
+        found = predicted(folder, files, images, device)
+        apart = min(difference(found, live), 1e30)
+        return {"difference": apart, "files": files, "shape": list(np.shape(found)), "wanted": list(live.shape)}
     finally:
         shutil.rmtree(folder)
 

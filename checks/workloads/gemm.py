@@ -12,6 +12,7 @@ Errors are relative to the root mean square of the wanted values, which is about
   five times that for the worst of all values: 1.1e-5 at 8192. Tensor cores cut instead: SIZE / 16 x 2^-24 of bias.
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -20,7 +21,7 @@ import numpy as np
 
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))
 
-from on_device import digest, expect_there, on, rounded, set_flag, tf32, wait
+from on_device import digest, expect_there, flag, on, rounded, tf32, wait
 
 NAMES = {"fp32": "float32", "tf32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 CHUNK = 512  # rows of B at a time in float64: 32 MB at 8192
@@ -38,17 +39,24 @@ def product(kind, size, seed, device):
     """(A, B as arrays, a function that gives their product on the device)."""
     import paddle
 
-    set_flag("FLAGS_gemm_use_half_precision_compute_type", False)  # sums of float16 in float32
     arrays = matrices(kind, size, seed)
     left, right = (paddle.to_tensor(array).astype(NAMES[kind]) for array in arrays)
     expect_there("left factor", left, device)
     return arrays, lambda: paddle.matmul(left, right)
 
 
+@contextlib.contextmanager
+def arithmetic(kind):
+    """float32 as it is or as TF32, and sums of float16 in float32."""
+    with tf32(kind == "tf32"), flag("FLAGS_gemm_use_half_precision_compute_type", False):
+        yield
+
+
+@on
 def matmul(device, kind, size, rows, seconds, warm_up, seed):
     """{"tflops", "rounds", "error": relative, "wrong": [row, column, expected, found], "finite",
-    "zeros": share of the sampled values, "digest"}"""
-    with on(device), tf32(kind == "tf32"):
+    "zeros": share of the sampled values}"""
+    with arithmetic(kind):
         (left, right), multiply = product(kind, size, seed, device)
         told = compare(multiply(), left, right, rows, device)
         del left, right
@@ -97,8 +105,9 @@ def timed(multiply, device, seconds):
     return samples
 
 
+@on
 def repeat(device, kind, size, times, seed):
     """{"digests": [sha256 of each product's bytes]}: all the same on a sound card, and on equal cards."""
-    with on(device), tf32(False):
+    with arithmetic(kind):
         _, multiply = product(kind, size, seed, device)
         return {"digests": [digest(multiply()) for _ in range(times)]}

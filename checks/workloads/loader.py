@@ -44,19 +44,19 @@ def loader(workers, dies_at=None, seconds=30):
     return paddle.io.DataLoader(dataset(dies_at), shuffle=False, **options)
 
 
+@on
 def batches(device, workers):
-    """{"batches": how many came, "wrong": [text], "seconds"}"""
-    with on(device):
-        start, wrong, count = time.time(), [], 0
-        for images, labels in loader(workers):
-            indices = range(count * BATCH, (count + 1) * BATCH)
-            expect_there("batch", images, device)
-            if labels.numpy().reshape(-1).tolist() != list(indices):
-                wrong.append("batch %d has the items %s" % (count, labels.numpy().reshape(-1).tolist()))
-            elif not np.array_equal(images.numpy(), np.stack([item(index) for index in indices])):
-                wrong.append("batch %d has other values than its items" % count)
-            count += 1
-        return {"batches": count, "expected": BATCHES, "wrong": wrong[:3], "seconds": time.time() - start}
+    """{"batches": how many came, "expected", "wrong": [text], "seconds"}"""
+    start, wrong, count = time.time(), [], 0
+    for images, labels in loader(workers):
+        indices = range(count * BATCH, (count + 1) * BATCH)
+        expect_there("batch", images, device)
+        if labels.numpy().reshape(-1).tolist() != list(indices):
+            wrong.append("batch %d has the items %s" % (count, labels.numpy().reshape(-1).tolist()))
+        elif not np.array_equal(images.numpy(), np.stack([item(index) for index in indices])):
+            wrong.append("batch %d has other values than its items" % count)
+        count += 1
+    return {"batches": count, "expected": BATCHES, "wrong": wrong[:3], "seconds": time.time() - start}
 
 
 def death(workers, seconds):

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import functools
 import gc
 import hashlib
 
@@ -24,14 +25,21 @@ def place_on(device):
     return paddle.set_device("gpu:%d" % device)
 
 
-@contextlib.contextmanager
-def on(device):
-    """Work on ``device``; afterwards the memory it took is the card's again, for the next load."""
-    place_on(device)
-    try:
-        yield
-    finally:
-        release(device)
+def on(function):
+    """For ``function(device, ...)``: it works on that device; afterwards the memory it took is the card's again.
+
+    A function, and no block: by then its tensors are gone.
+    """
+
+    @functools.wraps(function)
+    def placed(device, **arguments):
+        place_on(device)
+        try:
+            return function(device, **arguments)
+        finally:
+            release(device)
+
+    return placed
 
 
 def release(device):
@@ -60,15 +68,20 @@ def expect_there(name, tensor, device):
         )
 
 
-def set_flag(name, value):
-    """Set one of Paddle's flags; whether this build has it."""
+@contextlib.contextmanager
+def flag(name, value):
+    """One of Paddle's flags for a while, where the build has it: the next load has its own."""
     import paddle
 
     try:
+        before = paddle.get_flags(name)
         paddle.set_flags({name: value})
     except ValueError:
-        return False
-    return True
+        before = {}
+    try:
+        yield
+    finally:
+        paddle.set_flags(before)
 
 
 @contextlib.contextmanager
@@ -76,14 +89,15 @@ def tf32(allowed):
     """Whether cuBLAS and cuDNN may round float32 to TF32 (both do unless told otherwise, from compute capability 8.0 on)."""
     from paddle.base import core
 
-    names = [name for name in ("set_cublas_switch", "set_cudnn_switch") if hasattr(core, name)]  # 2.6: GPU builds only
-    for name in names:
-        getattr(core, name)(allowed)
+    kinds = [kind for kind in ("cublas", "cudnn") if hasattr(core, "set_%s_switch" % kind)]  # 2.6: GPU builds only
+    before = {kind: getattr(core, "get_%s_switch" % kind)() for kind in kinds}
     try:
+        for kind in kinds:
+            getattr(core, "set_%s_switch" % kind)(allowed)
         yield
     finally:
-        for name in names:
-            getattr(core, name)(True)
+        for kind, value in before.items():
+            getattr(core, "set_%s_switch" % kind)(value)
 
 
 def rounded(array, dtype):

@@ -14,7 +14,7 @@ import numpy as np
 
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))
 
-from on_device import expect_there, on, scalar, set_flag
+from on_device import expect_there, flag, on, scalar
 
 IMAGES, CLASSES, WIDTH = 16, 10, 16
 RATE = 0.05
@@ -111,59 +111,62 @@ class Training:
         return [value.numpy().copy() for value in self.net.parameters() if not value.stop_gradient]
 
 
+@on
 def train(device, steps, seed, amp=None):
     """{"losses": [steps], "finite": whether losses and parameters are (a loss that is not: None), "computed": the type
-    that a convolution really gave}"""
-    with on(device):
-        set_flag("FLAGS_cudnn_deterministic", True)
+    that a convolution really gave}
+    """
+    with flag("FLAGS_cudnn_deterministic", True):
         training = Training(seed, amp)
-        losses = []
-        for _ in range(steps):
-            loss = training.step()
-            losses.append(scalar(loss))
-        expect_there("loss", loss, device)
+        found = [training.step() for _ in range(steps)]
+        expect_there("loss", found[-1], device)
         expect_there("first parameter", training.net.parameters()[0], device)
+        losses = [scalar(loss) for loss in found]
         finite = bool(np.isfinite(losses).all() and all(np.isfinite(value).all() for value in training.values()))
         told = [loss if np.isfinite(loss) else None for loss in losses]
         return {"losses": told, "finite": finite, "computed": training.computed()}
 
 
-def resume(device, steps, seed):
+@on
+def resume(device, steps, seed):  # noqa: ARG001 the decorator places it
     """Train, save, train one step more; load into a new network and a new optimizer, and take the same step.
 
     {"loaded": largest difference of a parameter after loading, "stepped": the same after the step, "moved": largest
     change of a parameter by that step, "bytes": on disk}
     """
-    import paddle
-
     folder = tempfile.mkdtemp(prefix="paddle-bootstrap-")
     try:
-        with on(device):
-            set_flag("FLAGS_cudnn_deterministic", True)
-            with paddle.utils.unique_name.guard():  # an optimizer knows its state by names that are counted
-                first = Training(seed)
-                for _ in range(steps):
-                    first.step()
+        with flag("FLAGS_cudnn_deterministic", True):
             files = [os.path.join(folder, name) for name in ("net.pdparams", "net.pdopt")]
-            paddle.save(first.net.state_dict(), files[0])
-            paddle.save(first.optimizer.state_dict(), files[1])
-            saved, before = first.values(), first.parameters()
-            with paddle.utils.unique_name.guard():
-                second = Training(seed + 100)
-                second.images, second.labels = first.images, first.labels
-                second.net.set_state_dict(paddle.load(files[0]))
-                second.optimizer.set_state_dict(paddle.load(files[1]))
-                loaded = second.values()
-                second.step()
-            first.step()
-            return {
-                "loaded": apart(saved, loaded),
-                "stepped": apart(first.values(), second.values()),
-                "moved": apart(before, first.parameters()),
-                "bytes": sum(map(os.path.getsize, files)),
-            }
+            return resumed(files, steps, seed)
     finally:
         shutil.rmtree(folder)
+
+
+def resumed(files, steps, seed):
+    import paddle
+
+    with paddle.utils.unique_name.guard():  # an optimizer knows its state by names that are counted
+        first = Training(seed)
+        for _ in range(steps):
+            first.step()
+    paddle.save(first.net.state_dict(), files[0])
+    paddle.save(first.optimizer.state_dict(), files[1])
+    saved, before = first.values(), first.parameters()
+    with paddle.utils.unique_name.guard():
+        second = Training(seed + 100)
+        second.images, second.labels = first.images, first.labels
+        second.net.set_state_dict(paddle.load(files[0]))
+        second.optimizer.set_state_dict(paddle.load(files[1]))
+        loaded = second.values()
+        second.step()
+    first.step()
+    return {
+        "loaded": apart(saved, loaded),
+        "stepped": apart(first.values(), second.values()),
+        "moved": apart(before, first.parameters()),
+        "bytes": sum(map(os.path.getsize, files)),
+    }
 
 
 def apart(left, right):

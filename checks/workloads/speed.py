@@ -58,18 +58,18 @@ def steps(network, batch, pixels, device, seed):
     return step
 
 
+@on
 def images(device, network, batch, pixels, seconds, warm_up, seed):
-    """{"images_per_second": median over bursts of steps, "steps", "loss", "finite"}"""
-    with on(device):
-        step = steps(network, batch, pixels, device, seed)
-        timed(step, device, warm_up)
-        samples = timed(step, device, seconds)
-        loss = scalar(step())
-        return {
-            "images_per_second": batch / float(np.median(samples)),
-            "steps": len(samples),
-            "loss": loss if np.isfinite(loss) else None,
-        }
+    """{"images_per_second": median over bursts of steps, "steps": bursts, "loss": None when it is not finite}"""
+    step = steps(network, batch, pixels, device, seed)
+    timed(step, device, warm_up)
+    samples = timed(step, device, seconds)
+    loss = scalar(step())
+    return {
+        "images_per_second": batch / float(np.median(samples)),
+        "steps": len(samples),
+        "loss": loss if np.isfinite(loss) else None,
+    }
 
 
 def timed(step, device, seconds, burst=0.2):

@@ -1,7 +1,8 @@
 """Calls workloads in the target's Python, each with one thing in Paddle broken.
 
-argv: FOLDER_OF_WORKLOADS, {name: [statements, "gemm.matmul", arguments]}. The statements see `paddle`, `np` and
-`broken(owner, name, function of the real one)`. The last line written: {name: what came back, or {"raised": text}}.
+argv: FOLDER_OF_WORKLOADS, {name: [statements, "gemm.matmul", arguments]}. The statements see `paddle`, `np`, `call`, the
+module `workload` and `broken(owner, name, function of the real one)`.
+The last line written: {name: what came back, or {"raised": text}}.
 """
 
 import importlib
@@ -35,7 +36,7 @@ def outcome(statements, call, arguments):
     module, function = call.split(".")
     try:
         workload = importlib.import_module(module)
-        exec(statements, {"paddle": paddle, "np": np, "broken": broken, "workload": workload})
+        exec(statements, {"paddle": paddle, "np": np, "broken": broken, "workload": workload, "call": call})
         return getattr(workload, function)(**arguments)
     except Exception as error:  # noqa: BLE001 it is what the test asks for
         return {"raised": f"{type(error).__name__}: {error}"}

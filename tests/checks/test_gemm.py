@@ -34,6 +34,22 @@ HEALTHY = {
     "repeat": [gives(digests=["a" * 64] * 20)],
     "convolve": [gives(fp32=SOUND, tf32=SOUND, fp16=SOUND, bf16=SOUND)],
 }
+PRETENDS = """
+broken(paddle, "is_compiled_with_cuda", lambda real: lambda: True)
+broken(paddle.device.cuda, "device_count", lambda real: lambda: 2)
+broken(paddle, "set_device", lambda real: lambda name: real("cpu"))
+broken(paddle.device.cuda, "synchronize", lambda real: lambda device: None)
+def empty_cache():
+    if "repeat" in call:
+        raise RuntimeError("memory given back")
+broken(paddle.device.cuda, "empty_cache", lambda real: empty_cache)
+
+class Place:
+    is_gpu_place = staticmethod(lambda: True)
+    is_cpu_place = staticmethod(lambda: False)
+    gpu_device_id = staticmethod(lambda: 1)
+broken(paddle.Tensor, "place", lambda real: property(lambda tensor: Place))
+"""  # a GPU that the CPU plays: what is only said to one is said
 Judged = Callable[..., Mapping[str, CheckResult]]
 SMALL = {"device": "cpu", "kind": "fp32", "size": 96, "rows": 16, "seconds": 0.01, "warm_up": 0.0, "seed": 1}
 REPEAT = {"device": "cpu", "kind": "fp32", "size": 96, "times": 4, "seed": 1}
@@ -142,7 +158,11 @@ def test_of_two_that_differ_both_fail(judged: Judged) -> None:
 @pytest.mark.paddle
 def test_real_workloads_see_what_is_wrong(cpu_target: Path) -> None:
     """The same keys as the scripts above have, and each fault of the library's in the value that tells it."""
-    elsewhere = "broken(workload, 'on', lambda real: lambda device: real('cpu'))"
+    gpu = {"device": 1, "kind": "tf32"}
+    elsewhere = (
+        "import on_device\nbroken(on_device, 'place_on', lambda real: lambda device: real('cpu'))\n"
+        "broken(on_device, 'release', lambda real: lambda device: None)"
+    )
     damaged = "broken(paddle, 'matmul', lambda real: lambda a, b: {})"
     times = "count = iter(range(99))\nbroken(paddle, 'matmul', lambda real: lambda a, b: real(a, b) * (1 + (next(count) == 2)))"
     convolve = {"device": "cpu", "kinds": ["fp32"], "seed": 2}
@@ -164,6 +184,8 @@ def test_real_workloads_see_what_is_wrong(cpu_target: Path) -> None:
             "convolution": ("", "convolution.convolve", convolve),
             "wrong convolution": (doubled, "convolution.convolve", convolve),
             "elsewhere": (elsewhere, "gemm.repeat", {**REPEAT, "device": 0}),
+            "on a GPU": (PRETENDS, "gemm.matmul", {**SMALL, **gpu}),
+            "given back": (PRETENDS, "gemm.repeat", {**REPEAT, **gpu}),
             "no GPU": ("", "gemm.repeat", {**REPEAT, "device": 0}),
         },
     )
@@ -179,4 +201,6 @@ def test_real_workloads_see_what_is_wrong(cpu_target: Path) -> None:
     assert max(told["convolution"]["fp32"].values()) < 1e-6
     assert told["wrong convolution"]["fp32"]["output"] == pytest.approx(1e-3, rel=0.01)
     assert "the left factor lies on Place(cpu), not on gpu:0" in told["elsewhere"]["raised"]
+    assert told["on a GPU"]["error"] < 1e-5
+    assert "memory given back" in told["given back"]["raised"]
     assert told["no GPU"]["raised"] == "RuntimeError: the installed Paddle is a CPU build"
