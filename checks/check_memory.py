@@ -28,15 +28,15 @@ def reset(device):
 def check_size(device, reading, warn):
     """The GPU has the memory of its model."""
     total = reading("memory")["total"]
-    pci_id, name, brand = (reading.raw(part) for part in ("pci_device_id", "name", "brand"))
+    pci_id, name, brand = reading("pci_device_id"), reading.raw("name"), reading.raw("brand")
     model = model_of(pci_id, name)
+    if brand in LIMITS["memory_size"]["virtual_brands"]:
+        warn(f"{named(device)} is a virtual GPU, of which {total / GIGA:.1f} GB were compared with nothing")
+        return
     if model is None:
         warn(
             f"{named(device)}: {name} (PCI id {pci_id}) is in no table: its {total / GIGA:.1f} GB were compared with nothing"
         )
-        return
-    if brand in LIMITS["memory_size"]["virtual_brands"]:
-        warn(f"{named(device)} is a virtual GPU with {total / GIGA:.1f} GB of the card's {model.memory_gb} GB")
         return
     share = total / (model.memory_gb * GIGA)
     expect(

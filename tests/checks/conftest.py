@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from paddle_bootstrap.host.facts import HostFacts
 from paddle_bootstrap.lock import pylock
 from paddle_bootstrap.lock.model import Build
 from tests.checks import target
+from tests.checks.health import Judgement, judged
 from tests.checks.judging import seen
 from tests.checks.target import FakeTarget
 from tests.fakes.host import FakeHost
@@ -39,3 +41,9 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> HostFacts:
 @pytest.fixture
 def fake_target(tmp_path: Path) -> FakeTarget:
     return target.make(tmp_path / "target")
+
+
+@pytest.fixture(scope="session")
+def judge_host(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Judgement]:
+    """What the quick checks say of a described host, and of the same with faults."""
+    return lambda host, faults=(): judged(host, faults, tmp_path_factory)

@@ -81,7 +81,8 @@ class FakeHost:
         """The same host with something else than was described.
 
         ``gpu3.rows.pending`` (``gpu.``: of each), ``sys.init`` (NVML), ``pci.3.current_link_width``, ``cuda.dev3.flip_product``,
-        ``env.NCCL_DEBUG``, ``file.etc/passwd`` (``\\n`` ends a line), ``log`` and ``log.3600`` (one more line, so many seconds after boot), or a field of this class.
+        ``env.NCCL_DEBUG``, ``file.etc/passwd`` (``\\n`` ends a line), ``log`` and ``log.3600`` (one
+        more line, so many seconds after boot), or a field of this class.
         """
         where, _, rest = key.partition(".")
         if where.startswith("gpu"):
