@@ -13,7 +13,8 @@ from paddle_bootstrap.harness import expect, few
 from paddle_bootstrap.harness.channel import WorkloadFailed
 from paddle_bootstrap.harness.devices import devices
 from paddle_bootstrap.harness.models import named
-from paddle_bootstrap.harness.ranks import Problem, Ranks, cause, problem_of, told_size
+from paddle_bootstrap.harness.notes import notes_on
+from paddle_bootstrap.harness.ranks import Problem, Ranks, cause, name_of, problem_of, told_size
 from paddle_bootstrap.harness.readings import NotSupported
 from paddle_bootstrap.toml import read
 
@@ -91,7 +92,7 @@ def stop(problem: Problem | None, likely: str, fix: str) -> None:
 
 
 @pytest.mark.level("standard", seconds=8, priority=2)
-def check_gloo(run, measure):
+def check_gloo(run, measure, request):
     """Processes exchange right values on the CPU.
 
     All-reduce, all-gather and broadcast over gloo, which has no reduce-scatter.
@@ -99,7 +100,7 @@ def check_gloo(run, measure):
     """
     ranks = on_cpu(LIMITS["gloo_ranks"])
     steps = [step(do, size) for do in ("all_reduce", "all_gather", "broadcast") for size in LIMITS["gloo_bytes"]]
-    record(all_right(run, ranks, steps), measure, "gloo")
+    record(all_right(run, ranks, steps), ranks, measure, request, "gloo")
 
 
 @pytest.mark.level("deep", seconds=8, priority=3)
@@ -118,7 +119,7 @@ def check_gloo_reduce_scatter(run):
 
 @pytest.mark.level("standard", seconds=20, per_gpu=0.5, priority=1)
 @pytest.mark.requires("gpu")
-def check_nccl(gpus, host, run, measure, warn):
+def check_nccl(gpus, host, run, measure, warn, request):
     """GPUs exchange right values, fast enough.
 
     Fix: dmesg | grep -i -e xid -e nvrm; nvidia-smi topo -m
@@ -126,13 +127,13 @@ def check_nccl(gpus, host, run, measure, warn):
     ranks = on_gpus(gpus, host)
     size = message(LIMITS["nccl_bytes"], ranks)
     told = all_right(run, ranks, [step(do, size) for do in LIMITS["operations"]])
-    record(told, measure, "nccl")
+    record(told, ranks, measure, request, "nccl")
     expect_fast(next(one for one in told if one["do"] == "all_reduce"), ranks, warn)
 
 
 @pytest.mark.level("deep", seconds=40, per_gpu=1, priority=2)
 @pytest.mark.requires("gpu")
-def check_nccl_sweep(gpus, host, run, measure, warn):
+def check_nccl_sweep(gpus, host, run, measure, warn, request):
     """GPUs sum messages of every size.
 
     Fix: dmesg | grep -i -e xid -e nvrm; nvidia-smi topo -m
@@ -140,7 +141,7 @@ def check_nccl_sweep(gpus, host, run, measure, warn):
     ranks = on_gpus(gpus, host)
     sizes = dict.fromkeys(message(size, ranks) for size in LIMITS["sweep_bytes"])
     told = all_right(run, ranks, [step("all_reduce", size) for size in sizes])
-    record(told, measure, "nccl")
+    record(told, ranks, measure, request, "nccl")
     large = [one for one in told if one["bytes"] >= LIMITS["floor_bytes"]]
     if large:
         expect_fast(max(large, key=lambda one: one["bandwidth"]), ranks, warn)
@@ -148,7 +149,7 @@ def check_nccl_sweep(gpus, host, run, measure, warn):
 
 @pytest.mark.level("deep", seconds=20, per_gpu=3, priority=2)
 @pytest.mark.requires("gpu")
-def check_nccl_pairs(gpus, host, run, measure, warn):
+def check_nccl_pairs(gpus, host, run, measure, warn, request):
     """Each GPU sends to each other one.
 
     Fix: nvidia-smi topo -m; see link.nvlink, link.peer_access and copy.peers
@@ -158,11 +159,12 @@ def check_nccl_pairs(gpus, host, run, measure, warn):
     steps = [step("send", size, pairs=pairs) for pairs in both_ways(rounds(len(ranks.labels)))]
     pairs = [pair for told in all_right(run, ranks, steps) for pair in told["pairs"]]
     speeds = {tuple(pair["ranks"]): pair["bandwidth"] / 1e9 for pair in pairs}
-    slowest = min(speeds, key=lambda pair: speeds[pair])
-    usual = median(speeds.values())
-    told = f"{ranks.labels[slowest[0]]} to {ranks.labels[slowest[1]]}"
+    slowest, usual = min(speeds, key=lambda pair: speeds[pair]), median(speeds.values())
+    told = way(ranks, slowest)
+    rows = [f"{way(ranks, pair)}: {speed:.1f} GB/s" for pair, speed in sorted(speeds.items(), key=lambda row: row[1])]
+    notes_on(request.node).evidence["pairs"] = "\n".join(rows)
     measure("nccl_pairs_median", usual, "GB/s", judged=False)
-    measure(f"nccl_slowest_pair ({told})", speeds[slowest], "GB/s", judged=False)
+    measure("nccl_slowest_pair", speeds[slowest], "GB/s", judged=False)
     share = speeds[slowest] / usual
     if ranks.one_way_gbs:
         expect(
@@ -196,6 +198,10 @@ def check_replicas(gpus, host, run, measure, warn):
         warn("this was the CPU: no GPU was judged")
 
 
+def way(ranks: Ranks, pair: Sequence[int]) -> str:
+    return f"{ranks.labels[pair[0]]} to {ranks.labels[pair[1]]}"
+
+
 def expect_equal(told: Mapping[str, Any], ranks: Ranks) -> None:
     for turn, (digests, finite) in enumerate(zip(told["digests"], told["finite"], strict=True)):
         odd = odd_ones(digests)
@@ -218,9 +224,10 @@ def expect_equal(told: Mapping[str, Any], ranks: Ranks) -> None:
 
 
 def odd_ones(digests: Sequence[str]) -> list[int]:
-    """Those that are unlike most; where none is most, all but the first are."""
+    """Those that are unlike most; all of them where most are not alike, as where two differ."""
     usual = max(digests, key=digests.count)
-    return [number for number, digest in enumerate(digests) if digest != usual]
+    most = digests.count(usual) > len(digests) / 2
+    return [number for number, digest in enumerate(digests) if digest != usual or not most]
 
 
 def message(size: int, ranks: Ranks) -> int:
@@ -228,17 +235,24 @@ def message(size: int, ranks: Ranks) -> int:
     return size if ranks.memory is None else min(size, ranks.memory // LIMITS["memory_part"])
 
 
-def record(told: Sequence[Mapping[str, Any]], measure, prefix: str) -> None:
+def record(told: Sequence[Mapping[str, Any]], ranks: Ranks, measure, request, prefix: str) -> None:
+    """The bandwidth of each operation, and in which order the ranks came to it."""
+    rows = [f"{name_of(one)}: {who_comes_last(one, ranks)}" for one in told]
+    notes_on(request.node).evidence["ranks"] = "\n".join(rows)
     for one in told:
-        name = f"{prefix}_{one['do']} ({told_size(one['bytes'])})"
+        name = f"{prefix}_{one['do']}_{told_size(one['bytes']).replace(' ', '')}"
         measure(name, one["bandwidth"] / 1e9, "GB/s", judged=False)
+
+
+def who_comes_last(told: Mapping[str, Any], ranks: Ranks) -> str:
+    latest = max(range(len(ranks.labels)), key=lambda number: told["late"][number])
+    return f"{ranks.labels[latest]} comes last, {told['late'][latest] * 1e3:.1f} ms after the first"
 
 
 def expect_fast(told: Mapping[str, Any], ranks: Ranks, warn) -> None:
     """Floors are one-sided: switches that add up by themselves come out above the wire."""
     speed = told["bandwidth"] / 1e9
-    latest = max(range(len(ranks.labels)), key=lambda number: told["late"][number])
-    late = f"{ranks.labels[latest]} comes last, {told['late'][latest] * 1e3:.1f} ms after the first"
+    late = who_comes_last(told, ranks)
     if ranks.one_way_gbs is None:
         if speed < LIMITS["pcie_warn_gbs"]:
             warn(f"all-reduce reaches {speed:.1f} GB/s, less than {LIMITS['pcie_warn_gbs']:g} ({late})")

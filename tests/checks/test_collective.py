@@ -67,11 +67,12 @@ def test_gpus_that_exchange_right_values_pass(judged: Judge) -> None:
     result = judged("nccl")
     passes(result)
     assert [measurement.name for measurement in result.measurements] == [
-        "nccl_all_reduce (1 GiB)",
-        "nccl_all_gather (1 GiB)",
-        "nccl_broadcast (1 GiB)",
-        "nccl_reduce_scatter (1 GiB)",
+        "nccl_all_reduce_1GiB",
+        "nccl_all_gather_1GiB",
+        "nccl_broadcast_1GiB",
+        "nccl_reduce_scatter_1GiB",
     ]
+    assert result.evidence["ranks"].splitlines()[3].startswith("reduce_scatter of 1 GiB: gpu0 comes last, 0.0 ms")
     assert result.measurements[0].value == pytest.approx(20 * 4 / 3, rel=1e-3)
 
 
@@ -156,8 +157,8 @@ def test_the_sweep_goes_through_every_size(judged: Judge) -> None:
     result = judged("nccl_sweep")
     passes(result)
     names = [measurement.name for measurement in result.measurements]
-    assert names[0] == "nccl_all_reduce (1 KiB)"
-    assert names[-1] == "nccl_all_reduce (4 GiB)"
+    assert names[0] == "nccl_all_reduce_1KiB"
+    assert names[-1] == "nccl_all_reduce_4GiB"
     fails(judged("nccl_sweep", at(0, "is wrong", step=3)), "all_reduce of 64 KiB gives wrong values on gpu0")
 
 
@@ -166,7 +167,10 @@ def test_the_slowest_pair_is_named(judged: Judge) -> None:
     slow = [
         at(3, "is slow", step=step, turn=None, times=4) for step in range(1, 14, 2)
     ]  # odd steps: the second of a pair sends
-    passes(judged("nccl_pairs", gpus=3))
+    result = judged("nccl_pairs", gpus=3)
+    passes(result)
+    assert "gpu2 to gpu0: 20.0 GB/s" in result.evidence["pairs"].splitlines()
+    assert len(result.evidence["pairs"].splitlines()) == 6
     warns(
         judged("nccl_pairs", *slow, gpus=4),
         "gpu3 to gpu",
@@ -187,6 +191,7 @@ def test_replicas_are_equal_after_each_step(judged: Judge) -> None:
         "gpu0 900d; gpu1 900d; gpu2 0bad",
         "silent data corruption",
     )
+    fails(judged("replicas", at(1, "differs", turn=3), gpus=2), "replicas differ after step 3 on gpu0, gpu1")
     fails(judged("replicas", at(1, "is not finite", turn=9)), "a parameter is not finite after step 9", "gpu1")
 
 
