@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from paddle_bootstrap.host import filesystems, kernel_log, libraries, linux, nvidia, nvml, processes
-from paddle_bootstrap.host.facts import Driver, HostFacts
+from paddle_bootstrap.host import filesystems, kernel_log, libraries, linux, nvidia, nvml, processes, readings
+from paddle_bootstrap.host.facts import Driver, Gpu, HostFacts, Unknown, Unsupported
 from paddle_bootstrap.host.variables import of_interest
 
-NVML_SECONDS = nvml.START_SECONDS
+GPU_FACTS = ("uuid", "pci_address", "name", "compute_capability", "memory", "mig")
 
 
 def collect(
@@ -20,18 +20,20 @@ def collect(
     root: Path = Path("/"),
     environ: Mapping[str, str] = os.environ,
     paths: Mapping[str, Path] | None = None,
-    deadline: float = NVML_SECONDS,
+    deadline: float = nvml.START_SECONDS,
 ) -> HostFacts:
-    """Read this host. ``paths``: role -> path whose file system matters; /dev/shm is always read."""
+    """Read this host. ``paths``: role -> path whose file system matters; /dev/shm is always read. ``deadline``: the seconds
+    that NVML may take to begin, and to open one GPU."""
     with nvml.asking(environ) as child:
         files = _files(root, environ, paths or {})
         module = nvidia.kernel_module(root)
         log, waiting = kernel_log.gather(root), processes.waiting(root)
         told = nvml.finish(child, deadline)
+    gpus = _with_untold(told, environ, deadline)
     return HostFacts(
         **files,
         driver=Driver(module, told.library, told.cuda_version, told.code),
-        gpus=told.gpus,
+        gpus=gpus,
         visible_devices=environ.get("CUDA_VISIBLE_DEVICES"),
         pynvml_problem=told.problem,
         kernel_log=log.lines,
@@ -41,6 +43,28 @@ def collect(
         wsl=os.path.lexists(root / "dev/dxg"),
         stuck=processes.stuck(root, waiting),
         variables=of_interest(environ),
+    )
+
+
+def _with_untold(told: nvml.Reading, environ: Mapping[str, str], deadline: float) -> tuple[Gpu, ...] | Unknown:
+    """The GPUs; those after one that did not answer, or that ended the process which asks, are asked each by itself."""
+    if isinstance(told.gpus, Unknown) or not told.untold:
+        return told.gpus
+    apart = readings.sweep(environ, told.untold, GPU_FACTS, start=deadline)
+    return (*told.gpus[: told.untold[0]], *(_gpu(index, answers) for index, answers in apart.items()))
+
+
+def _gpu(index: int, answers: Mapping[str, Any]) -> Gpu:
+    """A GPU's facts from its readings."""
+    handle = answers["handle"]
+    found = {name: handle if isinstance(handle, Unknown) else answers[name] for name in GPU_FACTS}
+    memory, mig, capability = found.pop("memory"), found.pop("mig"), found.pop("compute_capability")
+    return Gpu(
+        index,
+        **found,
+        compute_capability=capability if isinstance(capability, Unknown) else tuple(capability),
+        memory_bytes=memory if isinstance(memory, Unknown) else memory["total"],
+        mig=False if isinstance(mig, Unsupported) else mig if isinstance(mig, Unknown) else mig["current"],
     )
 
 

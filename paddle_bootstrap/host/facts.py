@@ -28,6 +28,11 @@ class Abandoned(Unknown):
     """Not asked any more, because of something else that failed; that one is told where it was asked."""
 
 
+@dataclass(frozen=True)
+class Late(Unknown):
+    """NVML did not answer in time. Whoever asks the same again, or loads the GPU, may wait for as long."""
+
+
 NOT_READ = Unknown("it was not read")
 
 

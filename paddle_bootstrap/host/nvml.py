@@ -15,12 +15,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, Any
 
-from paddle_bootstrap.host.facts import Gpu, Unknown, Unsupported
+from paddle_bootstrap.host.facts import Gpu, Late, Unknown, Unsupported
 
 CHILD = Path(__file__).with_name("nvml_child.py")
-DONE = b'{"done": true}\n'  # the child's last line; it may still hang while it leaves the driver
 LEFT_BEHIND = "; the process that asks it cannot be ended (D state) and was left behind"
-START_SECONDS = 60.0  # the first initialisation without persistence mode can take many seconds
+START_SECONDS = 8.0  # to begin, and to open one GPU, which the driver starts then: 1 to 2 s without persistence mode
+CALL_SECONDS = 3.0  # an answer takes microseconds; one that the driver has to wait for, 45 s
 LEFT = -999  # the return code of a child that was left behind
 REAP_SECONDS = 1.0  # an ordinary process is gone within milliseconds of SIGKILL
 _GPU_FACTS = tuple(field.name for field in fields(Gpu) if field.name != "index")
@@ -35,6 +35,7 @@ class Reading:
     gpus: tuple[Gpu, ...] | Unknown
     code: int | None  # NVML's return code when initialisation failed
     problem: str | None  # pynvml itself is the wrong one
+    untold: tuple[int, ...] = ()  # the GPUs that were not asked, for the one before them did not answer
 
 
 def begun(
@@ -72,39 +73,42 @@ def close(child: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
-def finish(child: subprocess.Popen[bytes], deadline: float) -> Reading:
-    """What the child finds within ``deadline`` seconds; it is ended then."""
+def finish(child: subprocess.Popen[bytes], start: float = START_SECONDS) -> Reading:
+    """What the child finds. It is ended at the first call that takes too long: ``start`` seconds for those that start a
+    driver, ``CALL_SECONDS`` for the others."""
+    told = Told()
+    errors, late = _listened(child, told, start)
+    if told.done:
+        return told.reading(Unknown("NVML did not say"))
+    if late is None:
+        return told.reading(Unknown(f"{death(child)}{told.while_asking}{last_line(errors)}"))
+    left = "" if ended(child) else LEFT_BEHIND
+    return told.reading(Late(f"NVML did not answer in {late:g} s{told.while_asking}{left}"))
+
+
+def _listened(child: subprocess.Popen[bytes], told: Told, start: float) -> tuple[bytes, float | None]:
+    """Feed ``told`` until it is done; returns what was said on standard error, and the seconds that were too few."""
     assert child.stdout is not None
     assert child.stderr is not None
-    output, errors, in_time = _collected(child.stdout, child.stderr, deadline)
-    told = Told()
-    told.feed(output)
-    if told.done:
-        return told.reading("NVML did not say")
-    if in_time:
-        return told.reading(f"{death(child)}{told.while_asking}{last_line(errors)}")
-    left = "" if ended(child) else LEFT_BEHIND
-    return told.reading(f"NVML did not answer in {deadline:g} s{told.while_asking}{left}")
-
-
-def _collected(out: IO[bytes], err: IO[bytes], deadline: float) -> tuple[bytes, bytes, bool]:
-    """What both pipes gave until the child was done, and whether it was in time or closed them."""
-    ends = time.monotonic() + deadline
-    parts: dict[IO[bytes], bytearray] = {out: bytearray(), err: bytearray()}
+    errors, allowed, since = bytearray(), start, time.monotonic()
     with selectors.DefaultSelector() as selector:
-        for pipe in parts:
-            selector.register(pipe, selectors.EVENT_READ, parts[pipe])
-        while selector.get_map() and not parts[out].endswith(DONE):
-            left = ends - time.monotonic()
+        for pipe in (child.stdout, child.stderr):
+            selector.register(pipe, selectors.EVENT_READ)
+        while selector.get_map() and not told.done:
+            left = since + allowed - time.monotonic()
             ready = selector.select(left) if left > 0 else []  # a library that prints without end is late all the same
             if not ready:
-                break
+                return bytes(errors), allowed
             for key, _ in ready:
                 part = os.read(key.fd, 1 << 16)
-                key.data.extend(part)
                 if not part:
                     selector.unregister(key.fileobj)
-        return bytes(parts[out]), bytes(parts[err]), not selector.get_map()
+                elif key.fileobj is child.stderr:
+                    errors.extend(part)
+                else:
+                    told.feed(part)
+                    allowed, since = (start if told.starts else min(CALL_SECONDS, start)), time.monotonic()
+    return bytes(errors), None
 
 
 def kill(child: subprocess.Popen[bytes]) -> None:
@@ -147,6 +151,9 @@ def last_line(errors: bytes) -> str:
     return f": {lines[-1]}" if lines else ""
 
 
+_STARTING = ("nvmlInit", "nvmlDeviceGetHandleByIndex")  # the calls in which a driver starts
+
+
 class Told:
     """The child's lines, sorted: facts by GPU (None: of the system) and name, and the call that has no answer yet."""
 
@@ -170,6 +177,11 @@ class Told:
         of = "" if gpu is None else f" of GPU {gpu}"
         return f" while asked for {self.asked['asking']}{of}" if self.asked else " while it started"
 
+    @property
+    def starts(self) -> bool:
+        """Is it at a call that may have to start a driver?"""
+        return self.asked.get("asking", _STARTING[0]) in _STARTING
+
     def _take(self, said: dict[str, Any]) -> None:
         if "asking" in said:
             self.asked = said
@@ -178,11 +190,11 @@ class Told:
             self.code = said["code"] if "unknown" in said and said["fact"] == "init" else self.code
         self.done = self.done or "done" in said
 
-    def reading(self, otherwise: str) -> Reading:
+    def reading(self, otherwise: Unknown) -> Reading:
         """The facts; those not told are unknown because of what failed before them, or of ``otherwise``."""
         problem = self.facts.get((None, "bindings"))
         begun = self.facts.get((None, "init"))
-        reason = begun if isinstance(begun, Unknown) else Unknown(problem or otherwise)
+        reason = begun if isinstance(begun, Unknown) else Unknown(problem) if problem else otherwise
         cuda = self.facts.get((None, "cuda"), reason)
         count = self.facts.get((None, "count"), reason)
         return Reading(
@@ -191,6 +203,7 @@ class Told:
             gpus=count if isinstance(count, Unknown) else tuple(self._gpu(index, reason) for index in range(count)),
             code=self.code,
             problem=problem,
+            untold=() if isinstance(count, Unknown) else tuple(range(self.asked.get("gpu", count) + 1, count)),
         )
 
     def _gpu(self, index: int, reason: Unknown) -> Gpu:

@@ -76,6 +76,7 @@ class Sweep:
     def __init__(self, pynvml: Any) -> None:
         self.pynvml = pynvml
         self.failures = (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError, UnicodeDecodeError)
+        self.without: set[int] = set()  # GPUs that hang whoever opens them
 
     def ask(
         self,
@@ -193,7 +194,8 @@ def sibling(name: str) -> Any:
 
 
 def main(arguments: list[str]) -> None:
-    """Is pynvml to be trusted; if so, the facts of all GPUs, ``read N NAME,NAME`` or ``sample N SECONDS``."""
+    """Is pynvml to be trusted; if so, the facts of all GPUs, ``read N NAME,NAME M,M`` (M: GPUs that are not opened for what is
+    told of others) or ``sample N SECONDS``."""
     os.dup2(2, 1)
     problem = bindings_problem()
     say(fact="bindings", value=problem)
@@ -202,7 +204,8 @@ def main(arguments: list[str]) -> None:
 
         sweep = Sweep(pynvml)
         match arguments:
-            case ["read", index, names]:
+            case ["read", index, names, without]:
+                sweep.without = {int(other) for other in without.split(",") if other}
                 readings(sweep, int(index), names.split(","))
             case ["sample", index, seconds]:
                 samples(sweep, int(index), float(seconds))

@@ -137,7 +137,7 @@ def with_others(name: str, *arguments: Any) -> Callable[[Card], dict[int, Any]]:
         found = {}
         card.asking("nvmlDeviceGetCount")
         for other in range(card.pynvml.nvmlDeviceGetCount()):
-            if other == card.index:
+            if other == card.index or other in card.sweep.without:
                 continue
             card.asking("nvmlDeviceGetHandleByIndex", of=f"gpu{other}")
             try:

@@ -10,13 +10,14 @@ import selectors
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from paddle_bootstrap.host import nvml
 from paddle_bootstrap.host.facts import Abandoned, Late, Unknown
 from paddle_bootstrap.host.nvml_readings import READINGS
 
-LATE = "NVML did not answer in"
+WHOLE_SECONDS = 10.0  # all calls on one GPU: a healthy driver takes a tenth of a second
 BY_INDEX = ("peers", "ancestors")  # what is told of other GPUs: JSON has made words of their numbers
 
 
@@ -26,18 +27,21 @@ def sweep(
     names: Iterable[str] | None = None,
     seconds: float = nvml.CALL_SECONDS,
     start: float = nvml.START_SECONDS,
+    whole: float = WHOLE_SECONDS,
+    without: Iterable[int] = (),
 ) -> dict[int, dict[str, Any]]:
     """The readings called ``names`` (default: all), and ``handle``, of each of these GPUs.
 
     ``seconds`` is what one call may take, ``start`` what NVML may take to begin and to open a GPU; drivers open GPUs one
-    after another, so each that was opened gives the others that time anew.
+    after another, so each that was opened gives the others that time anew. ``without``: GPUs that hang and are not asked about.
     The value of a reading is ``Unsupported``, ``Unknown`` (it failed), or ``Abandoned`` when another one failed before it.
     """
     wanted = tuple(names) if names is not None else tuple(READINGS)
     unknown = set(wanted) - set(READINGS)
     if unknown:
         raise ValueError(f"no such reading: {', '.join(sorted(unknown))}")
-    cards = [_Card(environ, index, wanted, seconds, start) for index in indices]
+    hidden = ",".join(map(str, without))
+    cards = [_Card(environ, index, wanted, _Limits(seconds, start, whole), hidden) for index in indices]
     try:
         _listen(cards)
     finally:
@@ -55,35 +59,57 @@ def _listen(cards: list[_Card]) -> None:
         while waiting := [card for card in cards if card.out in selector.get_map()]:
             until = min(card.ends for card in waiting)
             ready = {key.data for key, _ in selector.select(max(0.0, until - time.monotonic()))}
+            opened = sum(card.is_open for card in cards)
             for card in waiting:
-                if card in ready and card.hear():
-                    for other in waiting:
-                        other.wait_on()
-                elif card in ready:
-                    pass
+                if card in ready:
+                    card.hear()
                 elif time.monotonic() >= card.ends:
                     card.give_up()
                 if card.over:
                     selector.unregister(card.out)
+            if sum(card.is_open for card in cards) > opened:
+                for card in waiting:
+                    card.wait_on()
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """In seconds: for one call, for NVML to begin and to open the GPU, for all calls after that."""
+
+    call: float
+    start: float
+    whole: float
 
 
 class _Card:
     """One GPU and the process that asks it."""
 
     def __init__(
-        self, environ: Mapping[str, str], index: int, names: tuple[str, ...], seconds: float, start: float
+        self, environ: Mapping[str, str], index: int, names: tuple[str, ...], limits: _Limits, without: str
     ) -> None:
         self.index = index
         self.names = names
-        self.seconds = seconds
-        self.start = start
+        self.limits = limits
         self.told = nvml.Told()
         self.over = False
         self.problem: str | None = None  # why the answers end before the last one
-        self.ends = time.monotonic() + start
-        self.child: subprocess.Popen[bytes] = nvml.begun(environ, "read", str(index), ",".join(names))
+        self.kind: type[Unknown] = Unknown  # of problem
+        self.allowed = limits.start
+        self.ends = time.monotonic() + limits.start
+        self.last = 0.0  # when all must have been told; 0: the GPU is not open yet
+        self.child: subprocess.Popen[bytes] = nvml.begun(environ, "read", str(index), ",".join(names), without)
         assert self.child.stdout is not None
         self.out = self.child.stdout
+
+    @property
+    def is_open(self) -> bool:
+        """Could the GPU be had?"""
+        return (self.index, "handle") in self.told.facts
+
+    def wait_on(self) -> None:
+        """Another GPU was opened: this one's turn may have come only now."""
+        if not self.is_open:
+            self.ends = time.monotonic() + self.limits.start
 
     def hear(self) -> None:
         """What it says next: that gives it time for another call."""
@@ -94,14 +120,19 @@ class _Card:
         elif not part:
             self.over = True
             self.problem = f"{nvml.death(self.child)} {self._asked()}{self._last_words()}"
-        elif (self.index, "handle") in self.told.facts:
-            self.ends = time.monotonic() + self.seconds
+        elif self.is_open:
+            now = time.monotonic()
+            self.last = self.last or now + self.limits.whole
+            self.ends = min(now + self.limits.call, self.last)
+            self.allowed = self.limits.call if self.ends < self.last else self.limits.whole
 
     def give_up(self) -> None:
         """It is late. Whether its process can be ended shows at the end, when all are: that takes a second."""
         self.over = True
-        allowed = self.seconds if (self.index, "handle") in self.told.facts else self.start
-        self.problem = f"{LATE} {allowed:g} s {self._asked()}"
+        self.kind = Late
+        slow = self.is_open and self.ends == self.last
+        what = f"everything in {self.allowed:g} s, and was given up" if slow else f"in {self.allowed:g} s"
+        self.problem = f"NVML did not answer {what} {self._asked()}"
         nvml.kill(self.child)
 
     def _asked(self) -> str:
@@ -141,11 +172,17 @@ class _Card:
         begun = facts.get((None, "init"))
         if isinstance(begun, Unknown):
             return begun
-        return facts.get((self.index, "handle"), Unknown(self.problem or "NVML did not say"))
+        return facts.get((self.index, "handle"), self.kind(self.problem or "NVML did not say"))
 
     def _missing(self, name: str) -> Unknown:
         """What failed is told of the reading that was asked for then, unless it was about another GPU."""
         reason = self.problem or "NVML did not say"
         asked = self.told.asked
         failed = asked.get("asking") == name and "of" not in asked
-        return Unknown(reason) if failed else Abandoned(reason)
+        return self.kind(reason) if failed else Abandoned(reason)
+
+
+def not_asked(handle: Unknown) -> dict[str, Any]:
+    """What ``sweep`` would give of a GPU that cannot be had, for a reason that is known already."""
+    others = Abandoned(f"it was not asked: {handle.reason}", handle.code)
+    return {"handle": handle, **dict.fromkeys(READINGS, others)}

@@ -19,7 +19,8 @@ from typing import Any
 
 from paddle_bootstrap import __version__
 from paddle_bootstrap.host import readings
-from paddle_bootstrap.host.facts import Abandoned, HostFacts, Unknown, Unsupported
+from paddle_bootstrap.host.facts import Abandoned, HostFacts, Late, Unknown, Unsupported
+from paddle_bootstrap.host.nvml import CALL_SECONDS
 from paddle_bootstrap.host.rootfs import text
 
 SCHEMA = 1
@@ -47,7 +48,7 @@ class Masks:
         return self.known.setdefault(text, len(self.known) + 1)
 
 
-def record(environ: Mapping[str, str], root: Path, facts: HostFacts, seconds: float = readings.CALL_SECONDS) -> str:
+def record(environ: Mapping[str, str], root: Path, facts: HostFacts, seconds: float = CALL_SECONDS) -> str:
     """This host as TOML. ``root``: where its files are, ``facts``: what is known of it already, ``seconds``: for each call."""
     indices = range(len(facts.gpus)) if isinstance(facts.gpus, tuple) else range(0)
     told = masked(readings.sweep(environ, indices, seconds=seconds))
@@ -128,7 +129,7 @@ def _written(of_gpu: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _sign(failed: Unknown) -> str:
     if failed.code is not None:
         return f"!{failed.code}"
-    return HANG if failed.reason.startswith(readings.LATE) else UNCODED
+    return HANG if isinstance(failed, Late) else UNCODED
 
 
 def _toml(value: Any) -> str:

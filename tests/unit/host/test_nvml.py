@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from paddle_bootstrap.host import nvml
-from paddle_bootstrap.host.facts import Gpu, HostFacts, Unknown
+from paddle_bootstrap.host.facts import Gpu, HostFacts, Late, Unknown
 from tests.fakes.host import A100, H100, NO_GPU, FakeGpu, FakeHost
 from tests.fakes.libraries import fake_nvml
 
@@ -128,9 +128,30 @@ def test_a_stuck_gpu_leaves_the_rest_known(read: Read) -> None:
     assert time.monotonic() - began < 5
     assert unknowns(first) == []
     assert unknowns(stuck) == ["memory_bytes", "mig"]
-    assert len(unknowns(after)) == 6
-    expected = "NVML did not answer in 1 s while asked for nvmlDeviceGetMemoryInfo of GPU 1"
-    assert reason(stuck.memory_bytes) == reason(after.uuid) == expected
+    assert unknowns(after) == []
+    assert isinstance(stuck.memory_bytes, Late)
+    assert reason(stuck.memory_bytes) == "NVML did not answer in 1 s while asked for nvmlDeviceGetMemoryInfo of GPU 1"
+
+
+def test_one_that_ends_the_process_leaves_the_rest_known(read: Read) -> None:
+    host = FakeHost(gpus=(A100, faulty(name="^11"), A100, faulty(handle="!15"), faulty(mig="!3")))
+    first, deadly, after, lost, old = gpus(read(host))
+    assert unknowns(first) == unknowns(after) == unknowns(old) == []
+    assert old.mig is False
+    assert after == Gpu(2, host.uuid(2), host.address(2), A100.name, (8, 0), 85_899_345_920, mig=False)
+    assert reason(deadly.name).startswith(
+        "the process that asks NVML died of SIGSEGV while asked for nvmlDeviceGetName"
+    )
+    assert reason(lost.uuid) == "nvmlDeviceGetHandleByIndex: NVML code 15: GPU is lost"
+
+
+def test_two_that_cannot_be_opened_are_waited_for_together(read: Read) -> None:
+    began = time.monotonic()
+    stuck = faulty(handle="~60")
+    first, *late, last = gpus(read(FakeHost(gpus=(A100, stuck, stuck, stuck, A100)), deadline=1))
+    assert time.monotonic() - began < 5  # one for the first of them, and one for the others
+    assert unknowns(first) == unknowns(last) == []
+    assert [type(gpu.uuid) for gpu in late] == [Late] * 3
 
 
 def test_stuck_from_the_start(read: Read) -> None:
@@ -143,14 +164,14 @@ def test_stuck_from_the_start(read: Read) -> None:
 def test_one_that_prints_without_end_is_late_too(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import sys\nwhile True: sys.stderr.write('noise')"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as child:
-        found = nvml.finish(child, deadline=0.3)
+        found = nvml.finish(child, start=0.3)
     assert reason(found.gpus) == "NVML did not answer in 0.3 s while it started"
 
 
 def test_the_stuck_child_is_gone_with_all_it_started(tmp_path: Path) -> None:
     environ = {**os.environ, **FakeHost(system={"init": "~60"}).write(tmp_path)}
     with nvml.asking(environ) as child:
-        nvml.finish(child, deadline=0.5)
+        nvml.finish(child, start=0.5)
     assert child.returncode == -9
     with pytest.raises(ProcessLookupError):
         os.killpg(child.pid, 0)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from paddle_bootstrap.host import readings, sampling
-from paddle_bootstrap.host.facts import Abandoned, Unknown, Unsupported, to_json
+from paddle_bootstrap.host.facts import Abandoned, Late, Unknown, Unsupported, to_json
 from paddle_bootstrap.host.nvml_readings import READINGS
 from tests.fakes.host import A100, DESCRIBED, NO_GPU, FakeHost
 
@@ -191,18 +191,18 @@ def test_a_card_that_hangs_is_abandoned_and_the_others_go_on(swept: Sweep) -> No
     stuck, good = swept(TWO.with_fault("gpu0.temperature", "~60"), seconds=0.5).values()
     assert time.monotonic() - began < 5
     expected = "NVML did not answer in 0.5 s while asked for temperature of gpu0"
-    assert told(stuck["temperature"], Unknown) == expected
+    assert told(stuck["temperature"], Late) == expected
     assert told(stuck["power"], Abandoned) == expected
     assert stuck["throttle_reasons"] == 1
-    assert not [name for name, value in good.items() if type(value) in (Unknown, Abandoned)]
+    assert not [name for name, value in good.items() if type(value) in (Unknown, Late, Abandoned)]
 
 
 def test_a_card_that_hangs_when_it_is_opened_is_no_fault_of_the_others(swept: Sweep) -> None:
     stuck, good = swept(TWO.with_fault("gpu0.handle", "~60"), seconds=0.5, start=1).values()
     expected = "NVML did not answer in 1 s while asked for nvmlDeviceGetHandleByIndex of gpu0"
-    assert told(stuck["handle"], Unknown) == expected
+    assert told(stuck["handle"], Late) == expected
     assert told(good["peers"], Abandoned).endswith("while asked for peers of gpu1 (the call is about gpu0)")
-    assert not [name for name, value in good.items() if type(value) is Unknown]
+    assert not [name for name, value in good.items() if type(value) in (Unknown, Late)]
 
 
 def test_the_deadline_is_for_each_call(swept: Sweep) -> None:
@@ -212,6 +212,16 @@ def test_the_deadline_is_for_each_call(swept: Sweep) -> None:
     card = swept(host, "memory", "rows", "throttle_reasons", "temperature", seconds=1.8)[0]
     assert told(card["rows"], Unknown).endswith("NVML code 999: Unknown Error")
     assert card["temperature"] == 29
+
+
+def test_a_driver_that_is_slow_at_everything(swept: Sweep) -> None:
+    host = replace(TWO, gpus=TWO.gpus[:1])
+    for name in ("memory", "rows", "throttle_reasons"):
+        host = host.with_fault(f"gpu0.{name}", "~1")
+    card = swept(host, "memory", "rows", "throttle_reasons", "temperature", seconds=1.8, whole=1.5)[0]
+    reason = told(card["rows"], Late)
+    assert reason == "NVML did not answer everything in 1.5 s, and was given up while asked for rows of gpu0"
+    assert told(card["throttle_reasons"], Abandoned) == reason
 
 
 def test_a_crash_is_named(swept: Sweep) -> None:
