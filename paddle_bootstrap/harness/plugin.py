@@ -89,7 +89,9 @@ class Plugin:
     def _wanted(self, item: pytest.Item) -> bool:
         if LEVELS.index(level_of(item)) > LEVELS.index(self.session.options.level):
             return False
-        return not self.session.options.host_only or "run" not in getattr(item, "fixturenames", ())
+        names = getattr(item, "fixturenames", ())
+        unlocked = "lock" in names and self.session.subject.build is None
+        return not (self.session.options.host_only and ("run" in names or unlocked))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.collected = [check_id(item) for item in session.items]
@@ -137,6 +139,18 @@ class Plugin:
         device = device_of(item)
         if device and level_of(item) != "quick" and (why := self.session.trial.held.get(device.label)):
             pytest.skip(f"{device.label} gets no load: {why}")
+        if why := self._silent(item):
+            pytest.skip(why)
+
+    def _silent(self, item: pytest.Item) -> str | None:
+        """Why a workload on this GPU would only wait: what opens the driver hangs where NVML does."""
+        if self.session.subject.device == "cpu" or not {"run", "cuda"} & set(getattr(item, "fixturenames", ())):
+            return None
+        silent, device = self.session.sweeps.silent(), device_of(item)
+        if "NVML" in silent and (device or item.get_closest_marker("requires")):
+            return f"the driver hangs ({silent['NVML']}): see host.driver_loaded"
+        label = device.label if device else None
+        return f"{label} hangs ({silent[label]}): see nvml.answers[{label}]" if label in silent else None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:

@@ -11,7 +11,7 @@ import pytest
 
 from paddle_bootstrap.harness.devices import Device, devices
 from paddle_bootstrap.host import neighbours, readings
-from paddle_bootstrap.host.facts import Abandoned, HostFacts, Unknown, Unsupported
+from paddle_bootstrap.host.facts import Abandoned, HostFacts, Late, Unknown, Unsupported
 from paddle_bootstrap.host.rootfs import root_from
 
 NO_PERMISSION = 4  # NVML's return code
@@ -43,11 +43,32 @@ class Sweeps:
         self.first(), self.second()
         return self._when["second"] - self._when["first"]
 
+    def silent(self) -> dict[str, str]:
+        """What does not answer in time, as far as it was asked: "gpu1", or "NVML" when it does not even begin. And how it
+        showed: whoever loads such a card, or opens the driver, may wait for as long."""
+        facts = self.facts()
+        if isinstance(facts.gpus, Late):
+            return {"NVML": facts.gpus.reason}
+        found = {f"gpu{index}": handle.reason for index, handle in self._unopened().items()}
+        for index, card in self._taken.get("first", {}).items():
+            late = [value.reason for value in card.values() if isinstance(value, Late)]
+            found |= {f"gpu{index}": late[0]} if late else {}
+        return found
+
+    def _unopened(self) -> dict[int, Late]:
+        """Those that did not open when the facts were read: they are not waited for again."""
+        found = {device.index: device.gpu.uuid for device in devices(self.facts()) if device.gpu}
+        return {index: uuid for index, uuid in found.items() if isinstance(index, int) and isinstance(uuid, Late)}
+
     def _sweep(self, which: str) -> Sweep:
         if which not in self._taken:
-            indices = [device.index for device in devices(self.facts()) if isinstance(device.index, int)]
+            unopened = self._unopened()
+            meant = [device.index for device in devices(self.facts()) if isinstance(device.index, int)]
+            asked = [index for index in meant if index not in unopened]
             self._when[which] = time.monotonic()
-            self._taken[which] = readings.sweep(self.environ, indices) if indices else {}
+            told = readings.sweep(self.environ, asked, without=unopened) if asked else {}
+            told |= {index: readings.not_asked(handle) for index, handle in unopened.items()}
+            self._taken[which] = {index: told[index] for index in meant}
         return self._taken[which]
 
 
