@@ -7,7 +7,7 @@ import time
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))
 
 from libcuda import Card, told
-from patterns import CONSTANT, HASH, NUMBER, WORD, compared, fill
+from patterns import CONSTANT, HASH, NUMBER, WORD, compared, fill, reports_for
 
 PATTERNS = {
     "0x00000000": (CONSTANT, 0),
@@ -19,6 +19,7 @@ PATTERNS = {
 }
 CHUNK = 1 << 30  # bytes of one allocation: memory that others hold may lie in pieces
 LEAST = 1 << 20  # bytes: smaller holes are left alone
+MOST = 2048  # pieces
 
 
 @told
@@ -31,9 +32,11 @@ def words(device, share, patterns, seed=0):
     with Card(device) as card:
         free, total = card.free()
         wanted = int(free * share) // LEAST * LEAST
-        pieces = card.most(wanted, CHUNK, LEAST)
-        found = {name: tried(card, pieces, seeded(PATTERNS[name], seed)) for name in patterns}
+        reports = reports_for(card, MOST)
+        pieces = card.most(wanted, CHUNK, LEAST)[:MOST]
         size = sum(size for _, size in pieces)
+        chosen = patterns if size else []
+        found = {name: tried(card, pieces, seeded(PATTERNS[name], seed), reports) for name in chosen}
         return {"free": free, "total": total, "wanted": wanted, "bytes": size, "patterns": found}
 
 
@@ -41,10 +44,10 @@ def seeded(pattern, seed):
     return (HASH, seed) if pattern[0] == HASH else pattern
 
 
-def tried(card, pieces, pattern):
+def tried(card, pieces, pattern, reports):
     began, number = time.monotonic(), 0
     for address, size in pieces:
         fill(card, address, size, pattern, number)
         number += size // WORD
-    told = compared(card, pieces, pattern)
+    told = compared(card, pieces, pattern, reports=reports)
     return dict(told, seconds=time.monotonic() - began)

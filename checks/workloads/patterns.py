@@ -44,12 +44,18 @@ def described(address, size, pattern, number):
     return words + [ctypes.c_uint(each) for each in pattern]
 
 
-def compared(card, pieces, pattern, number=0):
+def reports_for(card, pieces):
+    """Memory for what the kernel says of so many pieces."""
+    return card.memory(REPORT.size * pieces)
+
+
+def compared(card, pieces, pattern, number=0, reports=None):
     """How [(address, size), ...], numbered through, differs from ``pattern``: {"wrong": words, "bits": mask, "first": ...}.
 
     first: {"offset": bytes from the beginning of all, "expected": value, "found": value}, None where nothing differs.
+    ``reports``: memory for them, where little may be left.
     """
-    reports = card.memory(REPORT.size * len(pieces))
+    reports = reports or reports_for(card, len(pieces))
     call("cuMemcpyHtoD_v2", reports, CLEAN * len(pieces), REPORT.size * len(pieces))
     first = number
     for place, (address, size) in enumerate(pieces):

@@ -147,6 +147,14 @@ def test_a_slow_pair_over_nvlink(tmp_path: Path) -> None:
     only(results, "copy.peers[gpu1]")
 
 
+def test_a_pair_that_is_slow_only_beside_others(tmp_path: Path) -> None:
+    """Tried again alone, it is fast."""
+    fast = ("dev0.gbs.peer1 = 250", "dev1.gbs.peer0 = 170", "dev1.gbs_later.peer0 = 250")
+    results = loads(TWO, tmp_path, "copy.peers", *NVLINK, *fast)
+    only(results)
+    assert rates(results["copy.peers[gpu1]"]) == {"copy_to_gpu0": 170}
+
+
 def test_links_that_are_shared_out_without_a_switch(tmp_path: Path) -> None:
     """Three cards, two peers each: six links to each, 150 GB/s, of which 0.60 are 90."""
     fast = [f"dev{one}.gbs.peer{other} = 95" for one in range(3) for other in range(3)]

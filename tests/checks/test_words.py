@@ -15,7 +15,13 @@ from tests.fakes.host import FakeHost
 
 ONE, TWO = cards(1), cards(2)
 MEMORY = {"FAKE_CUDA_MEMORY": str(8 << 20)}
-FAR = 7 << 20  # a place that only a load which fills the memory reaches, of 8 MiB
+FAR = 9 << 20  # of 11 MiB: within 95 %, not within 90 %
+
+
+def cell(offset: int) -> int:
+    """Where in the card's memory it is: what the kernel reports lies before the words that are tested."""
+    words, patterns = load("driver_words"), load("patterns")
+    return offset + int(words.MOST * patterns.REPORT.size)
 
 
 def judged(host: FakeHost, folder: Path, *faults: str, deep: bool = False) -> Mapping[str, CheckResult]:
@@ -41,7 +47,7 @@ def test_healthy_cards(deep: bool, tmp_path: Path) -> None:
 def test_a_weak_word(tmp_path: Path) -> None:
     """The card, the pattern, the address, what was meant and what was found."""
     at = 6 << 20
-    results = judged(TWO, tmp_path, f"dev1.wrong_word = {at}:0x10")
+    results = judged(TWO, tmp_path, f"dev1.wrong_word = {cell(at)}:0x10")
     meant = load("patterns").value(at // 4, 2, 20260101)
     fails(
         results["words.pattern[gpu1]"],
@@ -54,14 +60,14 @@ def test_a_weak_word(tmp_path: Path) -> None:
 
 
 def test_the_first_of_many(tmp_path: Path) -> None:
-    weak = [f"dev0.wrong_word = {at << 20}:{1 << at}" for at in (5, 2, 3)]
+    weak = [f"dev0.wrong_word = {cell(at << 20)}:{1 << at}" for at in (5, 2, 3)]
     results = judged(ONE, tmp_path, *weak)
     fails(results["words.pattern[gpu0]"], "lost 3 words", "the first at 2.00 MiB", "wrong bits 0x0000002c")
 
 
 def test_a_bit_that_sticks_shows_in_some_patterns_alone(tmp_path: Path) -> None:
     """Bit 0 is always 1: zeros and 0xAAAAAAAA show it, ones and 0x55555555 do not; word 2^20 has an even number."""
-    results = judged(ONE, tmp_path, f"dev0.stuck_bits = {4 << 20}:0x1", deep=True)
+    results = judged(ONE, tmp_path, f"dev0.stuck_bits = {cell(4 << 20)}:0x1", deep=True)
     fails(results["words.patterns[gpu0]"], "the 0x00000000 pattern", "0x00000001; wrong bits 0x00000001")
     said = results["words.patterns[gpu0]"].measured or ""
     assert "of 6 patterns wrong: 0x00000000, 0xAAAAAAAA, address" in said
@@ -69,11 +75,11 @@ def test_a_bit_that_sticks_shows_in_some_patterns_alone(tmp_path: Path) -> None:
 
 def test_a_word_near_the_end_is_for_the_deep_level(tmp_path: Path) -> None:
     """95 % of the memory instead of 90 %."""
-    results = judged(ONE, tmp_path, f"dev0.wrong_word = {FAR + 4}", f"dev0.memory = {9 << 20}", deep=True)
-    fails(results["words.patterns[gpu0]"], "7.00 MiB")
+    results = judged(ONE, tmp_path, f"dev0.wrong_word = {cell(FAR)}", f"dev0.memory = {11 << 20}", deep=True)
+    fails(results["words.patterns[gpu0]"], "the first at 9.00 MiB")
     again = tmp_path / "again"
     again.mkdir()
-    only(judged(ONE, again, f"dev0.wrong_word = {(8 << 20) + 4}", f"dev0.memory = {9 << 20}"))
+    only(judged(ONE, again, f"dev0.wrong_word = {cell(FAR)}", f"dev0.memory = {11 << 20}"))
 
 
 def test_a_neighbour_holds_memory(tmp_path: Path) -> None:
@@ -82,13 +88,17 @@ def test_a_neighbour_holds_memory(tmp_path: Path) -> None:
     only(results, "words.pattern[gpu0]")
 
 
-@pytest.mark.parametrize("fault", ["cuMemAlloc_v2:2", "cuMemAlloc_v2:2:2"])
-def test_memory_that_is_free_and_cannot_be_had(fault: str, tmp_path: Path) -> None:
-    """None of it, or not even enough for the report."""
-    results = judged(TWO, tmp_path, f"dev1.fail = {fault}")
-    said = results["words.pattern[gpu1]"]
-    fails(said, "gpu1", "memory")
-    assert "does not give the memory that it says is free" in said.summary or "CUDA error 2" in said.summary
+@pytest.mark.parametrize(("fault", "had"), [(f"hidden = {3 << 20}", "4.00 MiB"), (f"largest = {1 << 19}", "0.00 MiB")])
+def test_memory_that_is_free_and_cannot_be_had(fault: str, had: str, tmp_path: Path) -> None:
+    results = judged(TWO, tmp_path, f"dev1.{fault}")
+    said = f"{had} of 7.00 MiB could be had; 8.00 MiB of 8.00 MiB are free"
+    fails(results["words.pattern[gpu1]"], "gpu1", "does not give the memory that it says is free", said, "PIDS -i 1")
+    only(results, "words.pattern[gpu1]")
+
+
+def test_a_full_card(tmp_path: Path) -> None:
+    results = judged(TWO, tmp_path, "dev1.fail = cuMemAlloc_v2:2")
+    fails(results["words.pattern[gpu1]"], "gpu1", "CUDA error 2: the GPU's memory is full", "nvidia-smi")
     only(results, "words.pattern[gpu1]")
 
 

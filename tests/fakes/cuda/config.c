@@ -2,12 +2,14 @@
  *
  *   devN.memory = 8388608             bytes it has (FAKE_CUDA_MEMORY, else 8 MiB)
  *   devN.taken = 1048576              bytes that somebody else holds
+ *   devN.hidden = 1048576             bytes that it calls free and does not give
  *   devN.largest = 3145728            bytes of the largest piece that it still has
  *   devN.fail = cuMemAlloc_v2:2       that call returns this code; cuMemAlloc_v2:2:3 only from the third time on
  *   devN.hang = cuLaunchKernel        that call never returns
  *   devN.wrong_word = 7340032:0x10    bits that flip in the word at this place of its memory, whenever it is written
  *   devN.stuck_bits = 7340032:0x1     bits that are always 1 there
  *   devN.gbs.device = 1000            GB/s of copies within it (read and written), .to_device, .to_host, .peerM: to card M
+ *   devN.gbs_later.device = 1000      the same from the second time on that a process uses the card
  *   devN.wrong_copy.peerM = 64        the byte at this place of what such a copy brings is wrong, -1: it brings nothing;
  *                                     likewise the other three
  *   devN.access.peerM = 0             it cannot reach card M

@@ -149,6 +149,7 @@ int cuDevicePrimaryCtxRetain(struct card **out, int device)
         if (flock(card->lock, LOCK_EX | LOCK_NB)) return DEVICE_UNAVAILABLE;
     }
     card->retained++;
+    card->uses++;
     return OK;
 }
 /* What was not freed stays taken, unlike on a real card: a leak shows. */

@@ -13,7 +13,7 @@ enum { GPUS = 16, BLOCKS = 4096 };
 
 struct card {
     int index; /* among all, whatever CUDA_VISIBLE_DEVICES says */
-    int retained, allocations, lock;
+    int retained, uses, allocations, lock;
     unsigned char *arena; /* its memory, in the host's */
     size_t size;
     struct { size_t at, size; } taken[BLOCKS]; /* by place */

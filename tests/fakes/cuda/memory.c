@@ -39,7 +39,7 @@ int cuMemAlloc_v2(uint64_t *address, size_t size)
 {
     struct card *card = current();
     BEGIN(card);
-    size_t at = 0, end = card->size - (size_t)number(card->index, "taken", 0);
+    size_t at = 0, end = card->size - (size_t)(number(card->index, "taken", 0) + number(card->index, "hidden", 0));
     int place = 0;
     size = (size + ALIGNED - 1) / ALIGNED * ALIGNED;
     if (size == 0) return INVALID_VALUE;
@@ -91,7 +91,8 @@ static void copy(struct card *card, const char *kind, void *to, const void *from
     if (number(card->index, key, 0) >= 0) memcpy(to, from, size);
     if (row(card->index, key) && number(card->index, key, 0) >= 0 && number(card->index, key, 0) < (double)size)
         ((unsigned char *)to)[(size_t)number(card->index, key, 0)] ^= 1;
-    snprintf(key, sizeof key, "gbs.%s", kind);
+    snprintf(key, sizeof key, "gbs_later.%s", kind);
+    if (card->uses < 2 || !row(card->index, key)) snprintf(key, sizeof key, "gbs.%s", kind);
     card->clock += (double)size * (strcmp(kind, "device") ? 1 : 2) / number(card->index, key, usual) / 1e9;
     struct card *target = owner((uint64_t)(uintptr_t)to);
     if (target) spoil(target, (uint64_t)(uintptr_t)to, size);
