@@ -1,24 +1,43 @@
 """Unpacking while the bytes arrive: only pieces that match the lock's digests are looked at.
 
 The end of a wheel, where its directory is, is fetched first, then its members in the order of their cost. An unpacked wheel
-gets its name in the store when it is complete and the whole file's sha256 holds, whichever comes last.
+gets its name in the store when it is complete and the whole file's sha256 holds, whichever comes last. Its modules come before
+others when somebody compiles them meanwhile.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from paddle_bootstrap.fetch.arriving import BLOCKS, Arriving
 from paddle_bootstrap.fetch.board import Board
 from paddle_bootstrap.fetch.store import Store
-from paddle_bootstrap.lock.model import PIECE_SIZE
+from paddle_bootstrap.lock.model import PIECE_SIZE, Wheel
 from paddle_bootstrap.unpack.crew import Crew
 from paddle_bootstrap.unpack.members import Member, directory_start
 from paddle_bootstrap.unpack.unpacking import Unpacking
 
 COSTLY = 100  # a member that is more than this part of its wheel is worth fetching before others
+
+
+class Compiler(Protocol):
+    """Makes bytecode of wheels on their way. What it does not do is done at installation."""
+
+    def begin(self, wheel: Wheel, folder: Path) -> None:
+        """All modules of ``wheel`` are in ``folder``; returns at once."""
+
+    def finish(self, wheel: Wheel) -> None:
+        """The folder is about to get another name."""
+
+    def keep(self, wheel: Wheel, unpacked: Path) -> None:
+        """It has its name now: ``unpacked``."""
+
+    def close(self) -> None:
+        """Ends what is not finished."""
 
 
 @dataclass
@@ -31,8 +50,11 @@ class _Job:
 class Alongside:
     """The unpacking side of one fetch."""
 
-    def __init__(self, store: Store, board: Board) -> None:
+    def __init__(self, store: Store, board: Board, compiler: Compiler | None = None) -> None:
         self.store = store
+        self.compiler = compiler
+        self._naming = ThreadPoolExecutor()  # compiling may take longer, and nobody else shall wait for it
+        self._named: list[Future[None]] = []
         self.news = board.condition
         self.crew = Crew(self.news)
         self._jobs: dict[str, _Job] = {}
@@ -49,7 +71,9 @@ class Alongside:
             if arriving.wheel.filename in self._jobs or not self._may_begin(arriving):
                 return
             job = self._jobs[arriving.wheel.filename] = _Job(self.store.place_to_unpack(arriving.wheel))
-        unpacking = Unpacking(self.store.partial(arriving.wheel), job.place, arriving.verified_until, self.news)
+        compilable = partial(self.compiler.begin, arriving.wheel, job.place) if self.compiler else None
+        partial_file = self.store.partial(arriving.wheel)
+        unpacking = Unpacking(partial_file, job.place, arriving.verified_until, self.news, compilable)
         with self.news:
             arriving.first = [_blocks(arriving, member.header, member.end) for member in _costly(unpacking.members)]
         self.crew.add(unpacking, partial(self._mark, arriving, unpacked=True))
@@ -78,12 +102,26 @@ class Alongside:
             job.unpacked, job.verified = job.unpacked or unpacked, job.verified or verified
             if not (job.unpacked and job.verified):
                 return
-        self.store.keep_unpacked(arriving.wheel, job.place)
+            self._named.append(self._naming.submit(self._name, arriving.wheel, job.place))
+
+    def _name(self, wheel: Wheel, place: Path) -> None:
+        if self.compiler:
+            self.compiler.finish(wheel)
+        unpacked = self.store.keep_unpacked(wheel, place)
+        if self.compiler:
+            self.compiler.keep(wheel, unpacked)
 
     def close(self, *, finish: bool) -> None:
         """Wait until what was begun is unpacked (``finish``), or stop. Raises what the unpacking raised."""
-        with self.store.explained():
-            self.crew.close(finish=finish)
+        try:
+            with self.store.explained():
+                self.crew.close(finish=finish)
+            for named in self._named:
+                named.result()
+        finally:
+            if self.compiler:
+                self.compiler.close()
+            self._naming.shutdown()
 
 
 def _blocks(arriving: Arriving, start: int, end: int) -> range:

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.errors import BootstrapError
-from paddle_bootstrap.fetch.alongside import Alongside
+from paddle_bootstrap.fetch.alongside import Alongside, Compiler
 from paddle_bootstrap.fetch.arriving import Arriving
 from paddle_bootstrap.fetch.block_map import BLOCK
 from paddle_bootstrap.fetch.board import Board, Run
@@ -40,9 +40,10 @@ JOIN_SECONDS = 2.0  # for threads to end
 class Engine:
     """One fetch. Used once."""
 
-    def __init__(self, patience: Patience, terms: Terms) -> None:
+    def __init__(self, patience: Patience, terms: Terms, compiler: Compiler | None = None) -> None:
         self.patience = patience
         self.terms = terms
+        self.compiler = compiler
 
     def bring(self, wheels: Sequence[Wheel], sources: Sequence[Source], store: Store, *, unpack: bool) -> Brought:
         """Bring ``wheels`` into the store, unpacked too where their pieces can be judged.
@@ -65,7 +66,7 @@ class Engine:
             store.require_space(known)
         arrivings = [Arriving(store, wheel, wheel.size or 0) for wheel in in_order(known)]
         board = Board(arrivings)
-        alongside = Alongside(store, board) if unpack else None
+        alongside = Alongside(store, board, self.compiler) if unpack else None
         judge = Judge(board, lanes, store, alongside)
         work = _Work(board, ledger, judge, self.patience, Rate(self.terms.limit_rate))
         finished = False

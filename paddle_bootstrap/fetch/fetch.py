@@ -9,6 +9,7 @@ from pathlib import Path
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.errors import BootstrapError, NoMirrorServes, UsageError, WrongBytes
+from paddle_bootstrap.fetch.alongside import Compiler
 from paddle_bootstrap.fetch.engine import Engine
 from paddle_bootstrap.fetch.patience import Patience, Terms
 from paddle_bootstrap.fetch.source import Source
@@ -39,11 +40,13 @@ def fetch(
     terms: Terms | None = None,
     environ: Mapping[str, str] = os.environ,
     unpack: bool = False,
+    compiler: Compiler | None = None,
 ) -> Fetched:
     """All of ``wheels`` in the store. Wheels that are there already cost nothing: no lock, no network.
 
     ``build`` is the build's folder on mirrors that keep one per build ("cu118"); without it those are not asked.
-    ``unpack``: what has digests of its pieces is unpacked while it arrives; what is there unpacked is not missing.
+    ``unpack``: what has digests of its pieces is unpacked while it arrives, and ``compiler`` told of its modules; what is
+    there unpacked is not missing.
 
     Raises NoMirrorServes or WrongBytes naming every mirror with its reason, NoSpace before anything is downloaded,
     TargetBusy when another run holds the store, InstallFailed when the store cannot be written.
@@ -57,7 +60,8 @@ def fetch(
             patience, terms = patience or Patience(), terms or Terms()
             _consider_trust(usable, terms)
             sources = [Source(mirror, environ, patience, terms.trusted_hosts) for mirror in usable]
-            records = _bring(missing, sources, store, transfer or Engine(patience, terms), unpack=unpack)
+            transfer = transfer or Engine(patience, terms, compiler)
+            records = _bring(missing, sources, store, transfer, unpack=unpack)
     return Fetched({name: store.path(wheel.sha256, name) for name, wheel in wanted.items()}, records)
 
 

@@ -15,8 +15,11 @@ _SET_PDEATHSIG = 1  # linux/prctl.h
 _prctl = ctypes.CDLL(None).prctl
 
 
-def start(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[str]:
-    """``command`` with exactly ``environ``, its errors in a pipe; it is killed when this process ends, however that does."""
+def start(command: Sequence[str], environ: Mapping[str, str], nice: int = 0) -> subprocess.Popen[str]:
+    """``command`` with exactly ``environ``, its errors in a pipe; it is killed when this process ends, however that does.
+
+    In truth when the thread ends that started it, which therefore waits for it. ``nice``: how far it stands back.
+    """
     return subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -25,13 +28,14 @@ def start(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.Pope
         text=True,
         errors="replace",
         env=dict(environ),
-        preexec_fn=_bound_to(os.getpid()),
+        preexec_fn=_bound_to(os.getpid(), nice),
     )
 
 
-def _bound_to(parent: int) -> Callable[[], None]:
+def _bound_to(parent: int, nice: int) -> Callable[[], None]:
     def bind() -> None:
         _prctl(_SET_PDEATHSIG, signal.SIGKILL)
+        os.nice(nice)
         if os.getppid() != parent:  # it died before the line above
             os._exit(1)
 

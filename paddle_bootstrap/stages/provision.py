@@ -12,7 +12,7 @@ from paddle_bootstrap.fetch import clients, shared
 from paddle_bootstrap.fetch.fetch import Fetched, fetch
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.fetch.unpacked import drop_wheels, unpack_missing, unpacked
-from paddle_bootstrap.install import kept, sharing, space
+from paddle_bootstrap.install import bytecode, kept, sharing, space
 from paddle_bootstrap.install.install import install
 from paddle_bootstrap.install.request import Installed, Request
 from paddle_bootstrap.lock.model import Wheel
@@ -55,6 +55,7 @@ def _fetch(wish: Wish, plan: Plan, wheels: Sequence[Wheel], mirrors: Sequence[Mi
         terms=wish.terms,
         environ=wish.environ,
         unpack=unpack,
+        compiler=bytecode.Early(plan.interpreter, wish.environ) if unpack and wish.compile_bytecode else None,
     )
 
 

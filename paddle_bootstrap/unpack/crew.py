@@ -74,7 +74,7 @@ class Crew:
             while True:
                 able = [(unpacking, ended, first) for unpacking, ended in self._jobs if (first := unpacking.peek())]
                 if able:
-                    best = max(able, key=lambda job: job[2].member.size)
+                    best = max(able, key=lambda job: job[2].cost)
                     best[0].taken(best[2])
                     return best
                 if self._closing and not self._jobs:

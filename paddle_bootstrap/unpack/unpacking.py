@@ -20,6 +20,9 @@ BIG = 1 << 25  # bytes of a member that make a second thread for its writing wor
 STRETCH = 1 << 25  # bytes of it that the disk is given at once, long before the final flush
 _LOCAL = struct.Struct("<4s5H3I2H")  # the local header of a member, up to its name
 
+COMPILING = 100  # what compiling a byte of a module costs, as a multiple of unpacking it (measured)
+_DAMAGED: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment]  # its stub takes the class for an instance
+
 Available = Callable[[int], int]  # offset -> the end of the bytes that are there from it on
 
 
@@ -30,8 +33,9 @@ class Stopped(Exception):
 class Inflating:
     """One member on its way: where its next byte is, and what has come of those before."""
 
-    def __init__(self, member: Member, size: int) -> None:
+    def __init__(self, member: Member, size: int, cost: int) -> None:
         self.member = member
+        self.cost = cost  # what comes of it, in bytes that are unpacked
         self.at = member.header
         self.end = min(member.end, size)  # exact once its local header was read
         self.out: int | None = None
@@ -95,7 +99,15 @@ class Unpacking:
     others could be unpacked.
     """
 
-    def __init__(self, path: Path, place: Path, available: Available, news: threading.Condition) -> None:
+    def __init__(
+        self,
+        path: Path,
+        place: Path,
+        available: Available,
+        news: threading.Condition,
+        compilable: Callable[[], object] | None = None,
+    ) -> None:
+        """``compilable`` is called once all modules are there: then they come before others."""
         self.path = path
         self.place = place
         self.members = read(path)
@@ -103,8 +115,12 @@ class Unpacking:
         size = os.fstat(self._file.fileno()).st_size
         self.unfinished = len(self.members)
         self.stopped = False
-        by_cost = sorted(self.members, key=lambda member: member.size)
-        self._waiting = [Inflating(member, size) for member in by_cost]  # taken from its end
+        self._compilable = compilable
+        modules = [member.size for member in self.members if _is_module(member)]
+        self._modules = len(modules)
+        self._worth = COMPILING * sum(modules) if compilable else 0
+        waiting = [Inflating(member, size, self._cost(member)) for member in self.members]
+        self._waiting = sorted(waiting, key=lambda inflating: inflating.cost)  # taken from its end
         self._available = available
         self._news = news
         self._folders: set[Path] = set()
@@ -136,8 +152,21 @@ class Unpacking:
                     self.unfinished -= 1
                 else:
                     self._waiting.append(inflating)
-                    self._waiting.sort(key=lambda waiting: waiting.member.size)
+                    self._waiting.sort(key=lambda waiting: waiting.cost)
                 self._news.notify_all()
+            if done and _is_module(inflating.member):
+                self._module_is_there()
+
+    def _module_is_there(self) -> None:
+        with self._news:
+            self._modules -= 1
+            last = self._modules == 0
+        if last and self._compilable:
+            self._compilable()
+
+    def _cost(self, member: Member) -> int:
+        """Modules count all together: only when the last one is there can they be compiled."""
+        return self._worth if self._worth and _is_module(member) else member.size
 
     def close(self) -> None:
         """Nobody works on it any more."""
@@ -160,7 +189,7 @@ class Unpacking:
                 raise Stopped
             try:
                 data = inflating.inflate(descriptor, until)
-            except igzip_lib.IsalError as error:
+            except _DAMAGED as error:
                 raise refused(self.path, f"holds {inflating.member.name!r} in a form that is damaged") from error
             keep(data)
 
@@ -173,6 +202,10 @@ class Unpacking:
         out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         os.fchmod(out, mode)
         return out
+
+
+def _is_module(member: Member) -> bool:
+    return member.name.endswith(".py")
 
 
 def _write(descriptor: int, data: bytes) -> int:

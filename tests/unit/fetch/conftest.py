@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from paddle_bootstrap import progress
+from paddle_bootstrap.fetch.alongside import Compiler
 from paddle_bootstrap.fetch.fetch import Fetched, fetch
 from paddle_bootstrap.fetch.patience import Patience, Terms
 from paddle_bootstrap.fetch.store import Store
@@ -77,6 +78,7 @@ def bring(store: Store, environ: Mapping[str, str], heard: Heard) -> Bring:
         patience: Patience = HASTE,
         terms: Terms | None = None,
         unpack: bool = False,
+        compiler: Compiler | None = None,
     ) -> Fetched:
         mirrors = [place if isinstance(place, Mirror) else mirror_at(place) for place in places]
         wanted = [wheels] if isinstance(wheels, Wheel) else wheels
@@ -90,6 +92,7 @@ def bring(store: Store, environ: Mapping[str, str], heard: Heard) -> Bring:
                 terms=terms,
                 unpack=unpack,
                 environ=environ,
+                compiler=compiler,
             )
 
     return run
