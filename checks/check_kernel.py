@@ -9,7 +9,7 @@ import pytest
 from paddle_bootstrap.harness import expect, few, noise, xids
 from paddle_bootstrap.harness.given import giver, not_under_wsl
 from paddle_bootstrap.host.facts import Unknown
-from paddle_bootstrap.host.kernel_log import REFUSED
+from paddle_bootstrap.host.kernel_log import REFUSED, since
 from paddle_bootstrap.toml import read
 
 HERE = Path(__file__).parent
@@ -35,7 +35,9 @@ def check_xid_history(host, every_reading, warn):
         warn(stand_in(host.kernel_log.reason, every_reading()))
         return
     warn_of_a_late_beginning(host, warn)
-    found = [(finding, judged(finding, host)) for finding in xids.findings(host.kernel_log, host.gpus, XIDS)]
+    log = host.kernel_log if host.accepted is None else since(host.kernel_log, host.accepted)
+    start = "boot" if host.accepted is None else f"this host was last accepted ({ago_of(host.accepted, host)})"
+    found = [(finding, judged(finding, host)) for finding in xids.findings(log, host.gpus, XIDS)]
     for finding, outcome in found:
         if outcome == "warned":
             warn(f"{told(finding, host)}; {finding.fix}")
@@ -44,7 +46,7 @@ def check_xid_history(host, every_reading, warn):
         not failed,
         few(told(finding, host) for finding in failed),
         measured=few(f"{ago(finding.last, host)}: {finding.last.text[:SHOWN]}" for finding in failed),
-        expected=f"no such Xid since boot in {host.kernel_log_source}",
+        expected=f"no such Xid since {start} in {host.kernel_log_source}",
         likely=few(dict.fromkeys(f"Xid {finding.number}: {finding.means}" for finding in failed)),
         fix="; ".join(dict.fromkeys(finding.fix for finding in failed)),
     )
@@ -62,9 +64,13 @@ def told(finding, host):
 
 
 def ago(line, host):
+    return ago_of(line.seconds, host)
+
+
+def ago_of(seconds, host):
     if isinstance(host.uptime, Unknown):
-        return f"{line.seconds:.0f} s after boot"
-    age = max(0.0, host.uptime - line.seconds)
+        return f"{seconds:.0f} s after boot"
+    age = max(0.0, host.uptime - seconds)
     _, length, unit = next(row for row in AGES if age >= row[0])
     return f"{age / length:.0f} {unit} ago"
 

@@ -66,6 +66,7 @@ def publish(
     show(results, verbose=verbose)
     path = path or store.default_path(environ)
     store.write(results, path)
+    store.note_accepted(results, environ)
     for name, target in reports:
         store.write_text(FORMATS[name](results), target)
         progress.note(f"{name} report: {target}")

@@ -121,6 +121,7 @@ class HostFacts:
     kernel_log_source: str = ""
     kernel_log_begins: float = 0.0  # seconds after boot from which on the log is whole
     uptime: float | Unknown = NOT_READ  # seconds since boot
+    accepted: float | None = None  # seconds after boot at which a run accepted this host last; None: not since boot
     wsl: bool = False  # Linux under Windows: the driver is Windows', and Linux has its library alone
     stuck: tuple[StuckProcess, ...] | Unknown = NOT_READ
     variables: Mapping[str, str] = field(default_factory=dict)  # of this run, those that GPU programs obey

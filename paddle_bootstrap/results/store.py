@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,26 @@ def default_path(environ: Mapping[str, str]) -> Path:
     """``results.json`` in the XDG state directory."""
     state = environ.get("XDG_STATE_HOME") or Path(environ.get("HOME", "/")) / ".local" / "state"
     return Path(state) / "paddle-bootstrap" / "results.json"
+
+
+def accepted_path(environ: Mapping[str, str]) -> Path:
+    """Beside the results: when this host was accepted last. A later run that is not leaves it as it is."""
+    return default_path(environ).with_name("accepted.json")
+
+
+def note_accepted(results: Results, environ: Mapping[str, str]) -> None:
+    """Keep the time of a run that accepted the host's GPUs: what the kernel logged before it was judged then."""
+    if results.verdict == "accepted" and results.device == "gpu":
+        write_text(json.dumps({"created": results.created, "tool": results.tool}) + "\n", accepted_path(environ))
+
+
+def last_accepted(environ: Mapping[str, str]) -> datetime | None:
+    """When this host was accepted last; None: never, or nobody can tell."""
+    try:
+        told = json.loads(accepted_path(environ).read_text(encoding="utf-8"))
+        return datetime.fromisoformat(told["created"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def to_json(results: Results) -> dict[str, Any]:

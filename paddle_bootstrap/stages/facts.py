@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
+from datetime import datetime, timezone
 from threading import Thread
 
 from paddle_bootstrap.host.collect import collect
-from paddle_bootstrap.host.facts import HostFacts
+from paddle_bootstrap.host.facts import HostFacts, Unknown
+from paddle_bootstrap.results import store
 from paddle_bootstrap.stages.wish import Wish
 
 
 def read_facts(wish: Wish) -> HostFacts:
     """This host, and the file systems that the target and the store are on."""
-    return collect(root=wish.root, environ=wish.environ, paths={"target": wish.env, "store": wish.store})
+    facts = collect(root=wish.root, environ=wish.environ, paths={"target": wish.env, "store": wish.store})
+    return replace(facts, accepted=_accepted(facts, store.last_accepted(wish.environ)))
+
+
+def _accepted(facts: HostFacts, when: datetime | None) -> float | None:
+    """Seconds after boot; None for a run before it."""
+    if when is None or isinstance(facts.uptime, Unknown):
+        return None
+    seconds = facts.uptime - (datetime.now(timezone.utc) - when).total_seconds()
+    return seconds if 0 <= seconds <= facts.uptime else None
 
 
 def reading_facts(wish: Wish) -> Callable[[], HostFacts]:

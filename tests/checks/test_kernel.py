@@ -237,6 +237,14 @@ def test_an_old_bug_of_a_program_passes(host: Any) -> None:
     passes(judged(host, "xid_history", kernel_log=log(xid(13), xid(31), xid(43), xid(45))))
 
 
+def test_what_came_before_the_last_accepted_run_was_judged_then(host: Any) -> None:
+    """The log is of one boot; a fault that was mended, and after which the host was accepted, does not reject for ever."""
+    lines = log(xid(79), first=UPTIME - 7300)
+    passes(judged(host, "xid_history", kernel_log=lines, accepted=UPTIME - 3600))
+    result = judged(host, "xid_history", kernel_log=lines, accepted=UPTIME - 8000)
+    fails(result, "Xid 79 on gpu0", "no such Xid since this host was last accepted (2 h ago)")
+
+
 @pytest.mark.parametrize(
     ("age", "words"), [(5, "5 s ago"), (600, "10 min ago"), (36000, "10 h ago"), (90000 * 9, "9 days ago"), (-5, "0 s")]
 )

@@ -245,3 +245,20 @@ def test_a_link_is_written_through(tmp_path: Path) -> None:
 def test_the_default_place_is_the_state_directory() -> None:
     assert store.default_path({"HOME": "/home/me"}) == Path("/home/me/.local/state/paddle-bootstrap/results.json")
     assert store.default_path({"XDG_STATE_HOME": "/state"}) == Path("/state/paddle-bootstrap/results.json")
+
+
+@pytest.mark.parametrize(("name", "kept"), [("warned", True), ("rejected", False), ("rehearsal", False)])
+def test_only_an_accepted_run_on_gpus_is_kept_as_such(name: str, kept: bool, tmp_path: Path) -> None:
+    environ = {"XDG_STATE_HOME": str(tmp_path)}
+    assert store.last_accepted(environ) is None
+    store.note_accepted(RUNS[name], environ)
+    found = store.last_accepted(environ)
+    assert (found.isoformat() if found else None) == (RUNS[name].created if kept else None)
+
+
+def test_a_damaged_note_is_none(tmp_path: Path) -> None:
+    environ = {"XDG_STATE_HOME": str(tmp_path)}
+    store.accepted_path(environ).parent.mkdir()
+    for text in ("", "[]", "{}", '{"created": "soon"}', '{"created": 7}'):
+        store.accepted_path(environ).write_text(text)
+        assert store.last_accepted(environ) is None
