@@ -68,7 +68,8 @@ def check_loader(device, run):
         likely="shared memory does not keep what is written, or the host's memory is defective",
         fix="see host.shared_memory; df -h /dev/shm; test the host's memory",
     )
-    died = run("loader.death", deadline=SECONDS, workers=LOADER["workers"], seconds=LOADER["notice_seconds"])
+    how = {"workers": LOADER["workers"], "seconds": LOADER["notice_seconds"]}
+    died = run("loader.death", device=device.index, deadline=SECONDS, **how)
     expect(
         died["told"],
         "a loader worker was killed, and nobody was told",
