@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.checks.judging import judge
 from tests.checks.target import FakeTarget
 from tests.checks.workload import WORKLOADS
 
+ANSWER = "answer: "
 HERE = Path(__file__).parent
 Rows = Sequence[Mapping[str, Any]]
 
@@ -56,15 +58,22 @@ def with_gpus(facts: HostFacts, count: int, **card: Any) -> HostFacts:
 def sabotaged(target: Path, faults: Mapping[str, tuple[str, str, Mapping[str, Any]]]) -> dict[str, Any]:
     """What real workloads give on the CPU once something in Paddle is broken: {name: (broken by, "gemm.matmul", arguments)}.
 
-    All in one process of the target's; what broke is mended again before the next.
+    All in one process of the target's, which imports Paddle once; what broke is mended again before the next.
     """
-    done = subprocess.run(
-        [str(target / "bin/python"), "-I", "-B", str(HERE / "sabotage.py"), str(WORKLOADS), json.dumps(faults)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    process = _saboteur(target)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(faults) + "\n")
+    process.stdin.flush()
+    for line in process.stdout:
+        if line.startswith(ANSWER):
+            told: dict[str, Any] = json.loads(line.removeprefix(ANSWER))
+            return told
+    raise AssertionError(f"the saboteur ended with {process.wait(10)}")
+
+
+@cache
+def _saboteur(target: Path) -> subprocess.Popen[str]:
+    """It ends when its input does, with this process."""
+    command = [str(target / "bin/python"), "-I", "-B", str(HERE / "sabotage.py"), str(WORKLOADS)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

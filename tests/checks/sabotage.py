@@ -1,8 +1,8 @@
 """Calls workloads in the target's Python, each with one thing in Paddle broken.
 
-argv: FOLDER_OF_WORKLOADS, {name: [statements, "gemm.matmul", arguments]}. The statements see `paddle`, `np`, `call`, the
-module `workload` and `broken(owner, name, function of the real one)`.
-The last line written: {name: what came back, or {"raised": text}}.
+argv: FOLDER_OF_WORKLOADS. Each line read is JSON: {name: [statements, "gemm.matmul", arguments]}.
+The statements see `paddle`, `np`, `call`, the module `workload` and `broken(owner, name, function of the real one)`.
+The line that answers begins with ANSWER: {name: what came back, or {"raised": text}}.
 """
 
 import importlib
@@ -13,6 +13,7 @@ import numpy as np
 import paddle
 
 sys.path.append(sys.argv[1])
+ANSWER = "answer: "
 
 
 class Broken:
@@ -44,4 +45,6 @@ def outcome(statements, call, arguments):
         broken.mend()
 
 
-print(json.dumps({name: outcome(*fault) for name, fault in json.loads(sys.argv[2]).items()}))
+for line in sys.stdin:
+    told = {name: outcome(*fault) for name, fault in json.loads(line).items()}
+    print(ANSWER + json.dumps(told), flush=True)

@@ -81,19 +81,14 @@ WRONG: Mapping[str, tuple[Mapping[str, Any], list[str]]] = {
 
 
 def test_one_card_that_is_wrong_is_named_and_the_others_pass(judged: Judged) -> None:
-    results = judged(
-        "not repeatable", matmul=[gives(1, where={"kind": kind}, **fault) for kind, (fault, _) in WRONG.items()]
-    )
+    wrong = [gives(1, where={"kind": kind}, **fault) for kind, (fault, _) in WRONG.items()]
+    results = judged("not repeatable", matmul=[*wrong, gives(2, where={"kind": "fp32"}, tflops=150.0)])
     for kind, (_, words) in WRONG.items():
         fails(results[f"scripted.{kind}[gpu1]"], *words)
         assert results[f"scripted.{kind}[gpu0]"].outcome == "warned"
-        assert results[f"scripted.{kind}[gpu2]"].outcome == "warned"
-
-
-def test_a_slow_card_is_measured_again_alone(judged: Judged) -> None:
-    result = judged("fp32", matmul=[gives(2, tflops=150.0)])["scripted.fp32[gpu2]"]
-    fails(result, "matmul_fp32 150 TFLOP/s: 40 % slower than its equals")
-    assert [one.name for one in result.measurements] == ["matmul_fp32_together", "matmul_fp32"]
+    slow = results["scripted.fp32[gpu2]"]
+    fails(slow, "matmul_fp32 150 TFLOP/s: 40 % slower than its equals")
+    assert [one.name for one in slow.measurements] == ["matmul_fp32_together", "matmul_fp32"]  # again, alone
 
 
 def test_tf32_where_it_was_not_asked_for_and_not_where_it_was(judged: Judged) -> None:
@@ -136,7 +131,7 @@ def test_a_card_that_does_not_repeat_itself_and_one_with_a_wrong_gradient(judged
     fails(
         results["scripted.convolution[gpu2]"],
         "1 of 12 results differ",
-        "bf16: filters' gradient by 3.0e-01, not 0.03",
+        "bf16: filters' gradient by 3.0e-01, not 0.05",
         "libraries.cudnn",
     )
     passes(results["scripted.convolution[gpu1]"])
