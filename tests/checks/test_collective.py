@@ -128,6 +128,13 @@ def test_what_no_setting_mends_is_not_blamed_on_one(judged: Judge) -> None:
     assert "internal error" in result.evidence["stderr"]
 
 
+def test_a_rank_that_comes_late_makes_no_link_slow(judged: Judge) -> None:
+    result = judged("nccl", at(2, "comes late", turn=None, seconds=5.0))
+    passes(result)
+    assert result.measurements[0].value == pytest.approx(20 * 4 / 3, rel=1e-3)
+    assert "all_reduce of 1 GiB: gpu2 comes last, 5000.0 ms after the first" in result.evidence["ranks"]
+
+
 def test_one_gpu_has_nobody_to_talk_to(judged: Judge) -> None:
     result = judged("nccl", gpus=1)
     assert (result.outcome, result.required) == ("skipped", False)
