@@ -33,8 +33,8 @@ def test_healthy_cards(tmp_path: Path) -> None:
     only(results)
     assert len(results) == 8
     assert rates(results["copy.device[gpu0]"]) == {"copy_device": 1750}
-    assert rates(results["copy.host[gpu1]"]) == {"copy_to_device": 25, "copy_from_device": 25}
-    assert rates(results["copy.peers[gpu0]"]) == {"copy_to_gpu1": 20}
+    assert rates(results["copy.host[gpu1]"]) == {"copy_to_device": 100, "copy_from_device": 100}
+    assert rates(results["copy.peers[gpu0]"]) == {"copy_to_gpu1": 1000}
 
 
 def test_a_card_below_its_floor(tmp_path: Path) -> None:

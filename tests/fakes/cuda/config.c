@@ -8,7 +8,8 @@
  *   devN.hang = cuLaunchKernel        that call never returns
  *   devN.wrong_word = 7340032:0x10    bits that flip in the word at this place of its memory, whenever it is written
  *   devN.stuck_bits = 7340032:0x1     bits that are always 1 there
- *   devN.gbs.device = 1000            GB/s of copies within it (read and written), .to_device, .to_host, .peerM: to card M
+ *   devN.gbs.device = 1000            GB/s of copies within it (read and written), .to_device, .to_host, .peerM: to card M;
+ *                                     without a row so fast that no floor is missed
  *   devN.gbs_later.device = 1000      the same from the second time on that a process uses the card
  *   devN.wrong_copy.peerM = 64        the byte at this place of what such a copy brings is wrong, -1: it brings nothing;
  *                                     likewise the other three

@@ -122,21 +122,21 @@ int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t size, void *strea
 {
     (void)stream;
     BEGIN(current());
-    copy(current(), "to_device", at(to), from, size, 25);
+    copy(current(), "to_device", at(to), from, size, 100);
     return OK;
 }
 int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t size, void *stream)
 {
     (void)stream;
     BEGIN(current());
-    copy(current(), "to_host", to, at(from), size, 25);
+    copy(current(), "to_host", to, at(from), size, 100);
     return OK;
 }
 int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t size, void *stream)
 {
     (void)stream;
     BEGIN(current());
-    copy(current(), "device", at(to), at(from), size, 1000);
+    copy(current(), "device", at(to), at(from), size, 10000);
     return OK;
 }
 int cuMemcpyPeerAsync(uint64_t to, struct card *target, uint64_t from, struct card *source, size_t size, void *stream)
@@ -146,7 +146,7 @@ int cuMemcpyPeerAsync(uint64_t to, struct card *target, uint64_t from, struct ca
     BEGIN(source);
     if (owner(to) != target || owner(from) != source) return INVALID_VALUE;
     snprintf(kind, sizeof kind, "peer%d", target->index);
-    copy(source, kind, at(to), at(from), size, source->peers[target->index] ? 20 : 10);
+    copy(source, kind, at(to), at(from), size, source->peers[target->index] ? 1000 : 10);
     return OK;
 }
 
