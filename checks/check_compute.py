@@ -76,7 +76,8 @@ def expect_like_the_cpu(device, kernel, got):
     expect(
         first is None,
         f"{named(device)} computes {kernel} otherwise than the CPU",
-        measured=first and f"thread {first['thread']}: 0x{first['found']:08x}; {len(got['wrong'])} of {got['compared']} differ",
+        measured=first
+        and f"thread {first['thread']}: 0x{first['found']:08x}; {len(got['wrong'])} of {got['compared']} differ",
         expected=first and f"0x{first['expected']:08x}, as the CPU has it",
         likely=CORRUPTION,
         fix=REPLACE,
