@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from paddle_bootstrap.host.facts import HostFacts
 from paddle_bootstrap.lock import pylock
 from paddle_bootstrap.lock.model import Build
 from tests.checks import target
-from tests.checks.health import Judgement, judged
+from tests.checks.health import Judge
 from tests.checks.judging import seen
 from tests.checks.target import FakeTarget
 from tests.fakes.host import FakeHost
@@ -44,6 +43,5 @@ def fake_target(tmp_path: Path) -> FakeTarget:
 
 
 @pytest.fixture(scope="session")
-def judge_host(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Judgement]:
-    """What the quick checks say of a described host, and of the same with faults."""
-    return lambda host, faults=(): judged(host, faults, tmp_path_factory)
+def judge_host(tmp_path_factory: pytest.TempPathFactory) -> Judge:
+    return Judge(tmp_path_factory)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from paddle_bootstrap.results.model import CheckResult
-from tests.checks.health import Judgement, Row, batches, faults_of, rows
+from tests.checks.health import Judge, Judgement, Row, batches, faults_of, rows
 
-Judge = Callable[..., Judgement]
 CONSEQUENCES = (
     "see nvml.answers[",
     "no usable GPU: ",

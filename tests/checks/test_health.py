@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from tests.checks.health import Judgement, described, findings
+from tests.checks.health import Judge, described, findings
 
-Judge = Callable[..., Judgement]
 NO_LOG = {"kernel.xid_history": "judged instead by what the driver counts", "kernel.noise": "was not judged"}
 WARNED: dict[str, dict[str, str]] = {  # host -> id -> words
     "a100-x1-of-a-host": {"link.nvlink[gpu0]": "no other GPU is here"},
