@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -47,6 +48,18 @@ def allowed(
         ended = f"its acceptance ({rows[0].reason}) expired on {rows[0].expires}"
         return replace(result, summary=f"{result.summary}; {ended}", fix=result.fix or _RENEW)
     return result
+
+
+def idle(accepted: Sequence[Acceptance], known: Collection[str]) -> tuple[str, ...]:
+    """What is wrong with each row that names no check there is: it would be without effect for ever, and silently."""
+    found = []
+    for row in accepted:
+        name = row.check.partition("[")[0]
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known), n=1)
+            told = f"did you mean {near[0]}?" if near else "see all: paddle-bootstrap verify --list"
+            found.append(f"accept: there is no check {row.check}; {told}")
+    return tuple(found)
 
 
 def from_table(table: Any, where: str) -> Acceptance:

@@ -25,7 +25,7 @@ def left_out(items: Sequence[pytest.Item], within: float, gpus: int) -> dict[str
         if cost <= room:
             room -= cost
         else:
-            found[name] = f"it needs {cost:g} s, and {max(room, 0):g} of {within:g} s were left"
+            found[name] = f"it needs {cost:g} s, and {round(max(room, 0), 1):g} of {within:g} s were left"
     return found
 
 

@@ -80,6 +80,7 @@ class Plugin:
         item.extra_keyword_matches.add(check_id(item))
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        self.session.trial.known |= {check_id(item).partition("[")[0] for item in items}
         items[:] = sorted((item for item in items if self._wanted(item)), key=position)
         within = self.session.options.within
         if within is not None:
@@ -197,7 +198,7 @@ class Plugin:
         if result.outcome == "failed" and not result.accepted and not trial.options.force_load:
             trial.held.setdefault(label, f"{result.id} failed, and evidence is kept; to load it: --force-load")
         if notes_on(item).busy and not trial.options.allow_busy:
-            trial.held.setdefault(label, f"{result.summary}; to load it all the same: --allow-busy")
+            trial.held.setdefault(label, f"others use it, see {result.id}; to load it all the same: --allow-busy")
 
     def add(self, result: CheckResult) -> None:
         result = printable(result)

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from paddle_bootstrap import progress
 from paddle_bootstrap.errors import TargetRefused, UsageError
+from paddle_bootstrap.harness.acceptance import idle
 from paddle_bootstrap.harness.pool import Pool
 from paddle_bootstrap.harness.subject import HERE, TEXT, Options, Session, Subject, Trial, built_in_checks
 from paddle_bootstrap.host.facts import HostFacts
@@ -57,7 +59,10 @@ def run_checks(
     trial = Trial(subject, chosen, facts, environ, on_result, pool)
     folders = tuple(dict.fromkeys((built_in_checks(), *(folder.resolve() for folder in checks))))
     try:
-        return tuple(result for session in _sessions(trial, folders) for result in _in_folder(session, chosen.keyword))
+        found = [result for session in _sessions(trial, folders) for result in _in_folder(session, chosen.keyword)]
+        for told in idle(chosen.accepted, trial.known):
+            progress.warn(told)
+        return tuple(found)
     finally:
         for workers in (pool, trial.bare):
             if workers:

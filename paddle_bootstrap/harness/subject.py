@@ -63,6 +63,7 @@ class Trial:
     pool: Pool | None  # of workers in the target
     bare: Pool = field(init=False)  # of workers in our own Python: the CUDA driver without a framework
     held: dict[str, str] = field(default_factory=dict)  # "gpu3" -> why it gets no load
+    known: set[str] = field(default_factory=set)  # every check there is, chosen or not: "memory.rows"
 
     def __post_init__(self) -> None:
         self.bare = Pool(Path(sys.executable), dict(self.environ), ahead=None, name="cuda")

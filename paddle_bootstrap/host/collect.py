@@ -47,10 +47,13 @@ def collect(
 
 
 def _with_untold(told: nvml.Reading, environ: Mapping[str, str], deadline: float) -> tuple[Gpu, ...] | Unknown:
-    """The GPUs; those after one that did not answer, or that ended the process which asks, are asked each by itself."""
+    """The GPUs; those after one that did not answer, or that ended the process which asks, are asked each by itself.
+
+    The driver has been waited for by then: half of ``deadline`` has to do, so that two that hang cost no 20 s with all else.
+    """
     if isinstance(told.gpus, Unknown) or not told.untold:
         return told.gpus
-    apart = readings.sweep(environ, told.untold, GPU_FACTS, start=deadline)
+    apart = readings.sweep(environ, told.untold, GPU_FACTS, start=deadline / 2)
     return (*told.gpus[: told.untold[0]], *(_gpu(index, answers) for index, answers in apart.items()))
 
 

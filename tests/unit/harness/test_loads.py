@@ -120,9 +120,8 @@ def test_a_busy_gpu_makes_the_loads_inconclusive(site: Folder, run: Run) -> None
     results = run(gpus=2, level="standard")
     held = results["site.load[gpu0]"]
     assert (held.outcome, held.required) == ("skipped", True)
-    assert (
-        held.summary
-        == "gpu0 gets no load: pid 7 (alice, python) holds 1.1 GB of gpu0; to load it all the same: --allow-busy"
+    assert held.summary == (
+        "gpu0 gets no load: others use it, see site.neighbours[gpu0]; to load it all the same: --allow-busy"
     )
     assert results["site.load[gpu1]"].outcome == "passed"
     assert judge(tuple(results.values())) == "inconclusive"
