@@ -45,12 +45,12 @@ def main() -> int:
             print(f"{run.scenario}: {run.tool}: {run.wall:.1f} s, {run.outcome}", file=sys.stderr, flush=True)
             wanted.json.write_text(json.dumps(document(judged, [*runs, *of_this]), indent=1) + "\n")
         runs += of_this
-        shutil.rmtree(folder / scenario.name)
         print("\n".join(lines(rows(of_this))), flush=True)
     print(f"\npromises{': not judged with --wheel' if wanted.wheel else ''}")
     for each in document(judged, runs)["promises"]:
         print(f"  {'kept  ' if each['kept'] else 'BROKEN'} {each['scenario']}: {each['promise']}: {each['measured']}")
     print(f"\nall runs: {wanted.json}")
+    shutil.rmtree(folder)
     return 0
 
 
