@@ -97,12 +97,16 @@ def check_nvlink(device, host, reading, warn):
 
 @pytest.mark.level("quick", priority=1)
 @pytest.mark.requires("gpu")
-def check_fabric(device, reading, warn):
+def check_fabric(device, host, reading, warn):
     """The NVSwitch fabric has taken the GPU in."""
     fabric = reading("fabric")
     state = fabric["state"]
     if state == FABRIC["none"]:
         raise NotSupported(f"{device.label} is on no NVSwitch fabric that the driver manages")
+    if state == FABRIC["in_progress"] and host.uptime and host.uptime < FABRIC["settles_seconds"]:
+        pytest.skip(
+            f"{named(device)} is still being taken into its fabric, {host.uptime:.0f} s after boot: try again later"
+        )
     expect(
         state == FABRIC["completed"],
         f"{named(device)} is not on its NVSwitch fabric: {FABRIC['states'].get(str(state), f'state {state}')}",

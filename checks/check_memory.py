@@ -34,9 +34,8 @@ def check_size(device, reading, warn):
         warn(f"{named(device)} is a virtual GPU, of which {total / GIGA:.1f} GB were compared with nothing")
         return
     if model is None:
-        warn(
-            f"{named(device)}: {name} (PCI id {pci_id}) is in no table: its {total / GIGA:.1f} GB were compared with nothing"
-        )
+        what = f"{name or 'a model'} (PCI id {pci_id})"
+        warn(f"{named(device)}: {what} is in no table: its {total / GIGA:.1f} GB were compared with nothing")
         return
     share = total / (model.memory_gb * GIGA)
     expect(

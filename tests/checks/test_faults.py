@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from paddle_bootstrap.results.model import CheckResult
@@ -45,6 +47,11 @@ def is_consequence(result: CheckResult) -> bool:
 
 def told(result: CheckResult) -> str:
     return " | ".join(filter(None, (result.summary, result.measured, result.expected, result.likely, result.fix)))
+
+
+def test_our_own_process_is_no_neighbour(judge_host: Judge) -> None:
+    busy = judge_host("t4-x1", (("gpu0.processes", f"{os.getpid()} compute 1000000"),))
+    assert changes(judge_host("t4-x1"), busy) == {}
 
 
 def test_each_fault_is_a_row_of_its_own() -> None:
