@@ -18,7 +18,7 @@ REPLACE = "take it out of service; see words.pattern; dcgmi diag -r 3; replace i
 KERNELS = ("integers", "floats")
 
 
-@pytest.mark.level("standard", seconds=2, priority=2)
+@pytest.mark.level("standard", seconds=1, priority=2)
 @pytest.mark.requires("gpu")
 def check_launch(device, cuda, measure, warn):
     """A kernel starts and ends within microseconds.
@@ -34,7 +34,7 @@ def check_launch(device, cuda, measure, warn):
         )
 
 
-@pytest.mark.level("standard", seconds=6, priority=1)
+@pytest.mark.level("standard", seconds=4, priority=1)
 @pytest.mark.requires("gpu")
 def check_repeatable(device, cuda, warn):
     """Integers and floats come out the same each time.

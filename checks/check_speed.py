@@ -13,7 +13,7 @@ LIMITS = read(Path(__file__).with_name("limits.toml"))["speed"]
 SECONDS = 180  # deadline: cuDNN looks for its kernels during the first step
 
 
-@pytest.mark.level("standard", seconds=2.5, priority=2)
+@pytest.mark.level("standard", seconds=2, priority=2)
 def check_cnn(device, run, speed):
     """The tutorials' network trains fast.
 
@@ -23,7 +23,7 @@ def check_cnn(device, run, speed):
     images(device, run, speed, "cnn", "cnn_images")
 
 
-@pytest.mark.level("standard", seconds=4, priority=2)
+@pytest.mark.level("standard", seconds=3.5, priority=2)
 def check_resnet(device, run, speed):
     """ResNet-50 trains fast.
 
