@@ -24,9 +24,14 @@ def report_targets(params: Mapping[str, Any]) -> tuple[tuple[str, Path], ...]:
     """``--report`` values as (format, file). They and ``--results`` are judged before any work is done."""
     targets = tuple(_target(value) for value in params["report"])
     for option, path in (("--results", params.get("results")), *(("--report", target) for _, target in targets)):
-        if path is not None and (problem := _unwritable(path)):
-            raise click.BadParameter(f"{path} cannot be written: {problem}", param_hint=option)
+        require_writable(option, path)
     return targets
+
+
+def require_writable(option: str, path: Path | None) -> None:
+    """Raises BadParameter for a file that could not be written later."""
+    if path is not None and (problem := _unwritable(path)):
+        raise click.BadParameter(f"{path} cannot be written: {problem}", param_hint=option)
 
 
 def _unwritable(path: Path) -> str | None:

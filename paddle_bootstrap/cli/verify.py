@@ -10,10 +10,11 @@ import click
 from paddle_bootstrap import progress
 from paddle_bootstrap.cli.options import JUDGING, judging, options, wish
 from paddle_bootstrap.cli.output import say
-from paddle_bootstrap.cli.publishing import publish, report_targets
+from paddle_bootstrap.cli.publishing import publish, report_targets, require_writable
 from paddle_bootstrap.reports.listing import render
 from paddle_bootstrap.results.store import write_text
-from paddle_bootstrap.stages.judge import listed_checks, recording, verify_host, verify_target
+from paddle_bootstrap.stages.facts import reading_facts
+from paddle_bootstrap.stages.judge import listed_checks, recording, require_usable, verify_host, verify_target
 
 
 @click.command("verify")
@@ -39,9 +40,13 @@ def command(*, verbose: bool, host: bool, listing: bool, record_host: Path | Non
         say(render(listed_checks(asked)), end=False)
         return 0
     reports = report_targets(params)
+    require_writable("--record-host", record_host)
+    require_usable(asked)
+    facts = reading_facts(wanted)
     if record_host is not None:
-        write_text(recording(wanted), record_host)
+        write_text(recording(wanted, facts), record_host)
         progress.step(f"this host's readings: {record_host}")
-    results = verify_host(wanted, asked) if host else verify_target(wanted, asked)
+    judge = verify_host if host else verify_target
+    results = judge(wanted, asked, facts=facts)
     publish(results, params["results"], reports, verbose=verbose, environ=wanted.environ)
     return results.exit_code

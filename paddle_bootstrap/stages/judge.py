@@ -23,7 +23,6 @@ from paddle_bootstrap.lock.model import Device, Lock, Wheel, build_from_json
 from paddle_bootstrap.results.listed import Listed
 from paddle_bootstrap.results.model import CheckResult, Results
 from paddle_bootstrap.stages.choosing import Choice, meant
-from paddle_bootstrap.stages.facts import read_facts, reading_facts
 from paddle_bootstrap.stages.wish import Judging, Wish
 
 Facts = Callable[[], HostFacts]
@@ -54,21 +53,19 @@ def require_usable(judging: Judging) -> None:
     with_site(judging.baseline)
 
 
-def verify_host(wish: Wish, judging: Judging) -> Results:
+def verify_host(wish: Wish, judging: Judging, *, facts: Facts) -> Results:
     """Run what needs no target: health, and the loads of the CUDA driver alone."""
-    require_usable(judging)
-    return _run(wish, judging, _Judged(Subject(None, None, wish.device or "gpu", None)), reading_facts(wish))
+    return _run(wish, judging, _Judged(Subject(None, None, wish.device or "gpu", None)), facts)
 
 
-def verify_target(wish: Wish, judging: Judging, *, facts: Facts | None = None) -> Results:
+def verify_target(wish: Wish, judging: Judging, *, facts: Facts) -> Results:
     """Run the checks on the environment at ``wish.env`` and judge it."""
-    require_usable(judging)
     env = wish.env.resolve()
     if not os.path.exists(env / "bin" / "python"):  # noqa: PTH110 false, not an error, where nobody may look
         hint = "install one first: paddle-bootstrap install --env DIR"
         raise TargetRefused(f"{env} is not an environment: it has no bin/python", hint=hint)
     own_python(env)  # one that hangs would keep every check waiting for its deadline
-    return _run(wish, judging, _judged(wish, env), facts or reading_facts(wish))
+    return _run(wish, judging, _judged(wish, env), facts)
 
 
 def listed_checks(judging: Judging) -> tuple[Listed, ...]:
@@ -79,11 +76,11 @@ def listed_checks(judging: Judging) -> tuple[Listed, ...]:
     return list_checks((built_in_checks(), *(folder.resolve() for folder in judging.checks)), judging.keyword)
 
 
-def recording(wish: Wish) -> str:
+def recording(wish: Wish, facts: Facts) -> str:
     """Every reading of this host, as a description from which a fake host is made."""
     from paddle_bootstrap.host.recording import record
 
-    return record(wish.environ, wish.root, read_facts(wish))
+    return record(wish.environ, wish.root, facts())
 
 
 def _judged(wish: Wish, env: Path) -> _Judged:
