@@ -42,13 +42,16 @@ def on_gpus(gpus, host) -> Ranks:
 
 
 def one_way(gpus) -> float | None:
-    """10^9 bytes per second that NVLink carries one way, where every GPU reaches every other by it."""
-    models = [named(gpu.name) for gpu in gpus]
-    if len(gpus) < LIMITS["nvlink_gpus"] or not all(
-        model and model.nvlink_gbs and not model.bridge for model in models
-    ):
+    """10^9 bytes per second that NVLink carries one way, where every GPU reaches every other by it and all were measured so."""
+    if len(gpus) < LIMITS["nvlink_gpus"] or not over_nvlink(gpus):
         return None
-    return min(model.nvlink_gbs for model in models) / 2
+    return min(named(gpu.name).nvlink_gbs for gpu in gpus) / 2
+
+
+def over_nvlink(gpus) -> bool:
+    """Whether each GPU is of a model that reaches every other of its board by NVLink."""
+    models = [named(gpu.name) for gpu in gpus]
+    return all(model and model.nvlink_gbs and not model.bridge for model in models)
 
 
 def step(do: str, size: int, **more: Any) -> dict[str, Any]:
@@ -128,7 +131,7 @@ def check_nccl(gpus, host, run, measure, warn, request):
     size = message(LIMITS["nccl_bytes"], ranks)
     told = all_right(run, ranks, [step(do, size) for do in LIMITS["operations"]])
     record(told, ranks, measure, request, "nccl")
-    expect_fast(next(one for one in told if one["do"] == "all_reduce"), ranks, warn)
+    expect_fast(next(one for one in told if one["do"] == "all_reduce"), ranks, gpus, warn)
 
 
 @pytest.mark.level("deep", seconds=40, per_gpu=1, priority=2)
@@ -144,7 +147,7 @@ def check_nccl_sweep(gpus, host, run, measure, warn, request):
     record(told, ranks, measure, request, "nccl")
     large = [one for one in told if one["bytes"] >= LIMITS["floor_bytes"]]
     if large:
-        expect_fast(max(large, key=lambda one: one["bandwidth"]), ranks, warn)
+        expect_fast(max(large, key=lambda one: one["bandwidth"]), ranks, gpus, warn)
 
 
 @pytest.mark.level("deep", seconds=20, per_gpu=3, priority=2)
@@ -190,12 +193,20 @@ def check_replicas(gpus, host, run, measure, warn):
     cpu = not gpus
     ranks = on_cpu(LIMITS["gloo_ranks"]) if cpu else on_gpus(gpus, host)
     asked = dict(LIMITS["replicas_cpu" if cpu else "replicas"], do="train")
-    (told,) = all_right(run, ranks, [asked])
-    expect_equal(told, ranks)
-    images = asked["batch"] * len(ranks.labels) / told["seconds"]
-    measure("replicas_images", images, "images/s", judged=False)
+    one = {**asked, "times": asked.pop("alone"), "alone": True}
+    one, all_ = all_right(run, ranks, [one, asked])
+    expect_equal(all_, ranks)
+    count = len(ranks.labels)
+    measure("replicas_images", asked["batch"] * count / all_["seconds"], "images/s", judged=False)
+    scaling = one["seconds"] / all_["seconds"]  # of count x one: each replica has as many images as that one
+    measure("replicas_scaling", scaling, "share", judged=False)
     if cpu:
         warn("this was the CPU: no GPU was judged")
+    elif over_nvlink(gpus) and scaling < LIMITS["replicas_warn"]:
+        warn(
+            f"{count} GPUs train {scaling * count:.1f} x as many images per second as {ranks.labels[0]} alone: less than "
+            f"{LIMITS['replicas_warn']:g} x {count}, though NVLink joins them; see collective.nccl and speed.cnn of each"
+        )
 
 
 def way(ranks: Ranks, pair: Sequence[int]) -> str:
@@ -249,11 +260,13 @@ def who_comes_last(told: Mapping[str, Any], ranks: Ranks) -> str:
     return f"{ranks.labels[latest]} comes last, {told['late'][latest] * 1e3:.1f} ms after the first"
 
 
-def expect_fast(told: Mapping[str, Any], ranks: Ranks, warn) -> None:
+def expect_fast(told: Mapping[str, Any], ranks: Ranks, gpus, warn) -> None:
     """Floors are one-sided: switches that add up by themselves come out above the wire."""
     speed = told["bandwidth"] / 1e9
     late = who_comes_last(told, ranks)
     if ranks.one_way_gbs is None:
+        if over_nvlink(gpus):
+            warn(f"no baseline for all-reduce over NVLink on {len(gpus)} GPUs: recorded")
         if speed < LIMITS["pcie_warn_gbs"]:
             warn(f"all-reduce reaches {speed:.1f} GB/s, less than {LIMITS['pcie_warn_gbs']:g} ({late})")
         return

@@ -257,7 +257,7 @@ def told_of(group, steps):
 
     {"do", "bytes", "seconds": median over the turns, "bandwidth": bytes/s on the bus, "late": [of each rank: median
     seconds after the first], "wrong": [{"rank", "turn", "elements", "first": [element, got, wanted]}]}; of a training
-    "digests" and "finite", [[of each rank], ...] for each turn; of a "send" "pairs", [{"ranks", "bandwidth"}].
+    "digests" and "finite", [[of each rank that trained], ...] for each turn; of a "send" "pairs", [{"ranks", "bandwidth"}].
 
     A turn lasts from the last rank's arrival to the last one's end, by the clock that all processes of a host share: a rank
     that comes late makes no link slow. The first turn sets connections up, and counts only where there is no other.
@@ -285,8 +285,9 @@ def one_step(step, ranks):
     found = [(n, number, turn[n][2].get("wrong")) for number, turn in enumerate(turns) for n in range(len(turn))]
     told["wrong"] = [dict(wrong, rank=n, turn=number) for n, number, wrong in found if wrong]
     if step["do"] == "train":
-        told["digests"] = [[event["digest"] for _, _, event in turn] for turn in turns]
-        told["finite"] = [[event["finite"] for _, _, event in turn] for turn in turns]
+        found = [[event for _, _, event in turn if "digest" in event] for turn in turns]
+        told["digests"] = [[event["digest"] for event in turn] for turn in found]
+        told["finite"] = [[event["finite"] for event in turn] for turn in found]
     elif step["do"] == "send":
         told["pairs"] = [pair_of(step, pair, timed) for pair in step["pairs"]]
     else:

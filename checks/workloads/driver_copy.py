@@ -11,7 +11,7 @@ import time
 
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))
 
-from libcuda import ALREADY_ENABLED, NATIVE_ATOMICS, Card, CudaError, c_int, call, got, told
+from libcuda import ALREADY_ENABLED, NATIVE_ATOMICS, PERFORMANCE_RANK, Card, CudaError, c_int, call, got, told
 from numa import near
 from patterns import GRAIN, HASH, compared, fill
 
@@ -70,12 +70,13 @@ def onward(device, ring, step, largest=LARGEST // 4):
     """From this card to the one ``step`` places on in ``ring``: so all cards copy at once, and no two to the same.
 
     {"peer": its ordinal, "access": whether it is written directly (else through the host), "nvlink": whether over NVLink,
-    "gbs", "bytes", "wrong", "first", "bits": as the other card reads it}
+    "rank": how good the driver calls the way, or None, "gbs", "bytes", "wrong", "first", "bits": as the other card reads it}
     """
     peer = ring[(ring.index(device) + step) % len(ring)]
     with Card(peer) as there, Card(device) as here:
         access = bool(got("cuDeviceCanAccessPeer", c_int, here.device, there.device).value)
-        nvlink = access and bool(got("cuDeviceGetP2PAttribute", c_int, NATIVE_ATOMICS, here.device, there.device).value)
+        nvlink = access and bool(way(NATIVE_ATOMICS, here, there))
+        rank = way(PERFORMANCE_RANK, here, there) if access else None
         if access:
             enable(there)
         size = part_of(here.free()[0] // 4, largest)
@@ -92,7 +93,12 @@ def onward(device, ring, step, largest=LARGEST // 4):
         there.use()
         told = compared(there, [(target, size)], pattern)
         here.use()
-        return dict(told, peer=peer, access=access, nvlink=nvlink, gbs=rate, bytes=size)
+        return dict(told, peer=peer, access=access, nvlink=nvlink, rank=rank, gbs=rate, bytes=size)
+
+
+def way(attribute, here, there):
+    """What the driver tells of the way from one card to another."""
+    return got("cuDeviceGetP2PAttribute", c_int, attribute, here.device, there.device).value
 
 
 def enable(peer):

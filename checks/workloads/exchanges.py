@@ -25,8 +25,10 @@ class Exchanges:
 
     def part(self, step):
         """What this rank does in ``step``."""
+        if step["do"] == "train" and step.get("alone"):
+            return Idle() if self.who["rank"] else Training(step, self, 1)
         if step["do"] == "train":
-            return Training(step, self)
+            return Training(step, self, self.who["size"])
         if step["do"] == "send":
             mine = [pair for pair in step["pairs"] if self.who["rank"] in pair]
             return Sending(step, self, mine[0]) if mine else Idle()
@@ -143,9 +145,9 @@ class Sending(Exchange):
 
 
 class Training:
-    """Data-parallel steps of a small convolutional network: other images in each rank, the same start."""
+    """Steps of a small convolutional network, data-parallel in ``size`` ranks: other images in each, the same start."""
 
-    def __init__(self, step, whole):
+    def __init__(self, step, whole, size):
         self.whole, self.batch = whole, step["batch"]
         paddle.seed(20240613)
         nn, width = paddle.nn, step["width"]
@@ -160,7 +162,7 @@ class Training:
             nn.Flatten(),
             nn.Linear(2 * width, CLASSES),
         )
-        self.replica = paddle.DataParallel(self.model) if whole.who["size"] > 1 else self.model
+        self.replica = paddle.DataParallel(self.model) if size > 1 else self.model
         self.optimizer = paddle.optimizer.Momentum(0.01, parameters=self.model.parameters())
         random = np.random.RandomState(1000 + whole.who["rank"])
         shape = (BATCHES, self.batch, 3, IMAGE, IMAGE)

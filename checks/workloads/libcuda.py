@@ -12,6 +12,7 @@ from ctypes import POINTER, c_char_p, c_float, c_int, c_size_t, c_uint, c_ulongl
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MULTIPROCESSORS, MINOR, MAJOR = 16, 76, 75  # CUdevice_attribute
+PERFORMANCE_RANK = 1  # CUdevice_P2PAttribute: 0 for the best way, more for worse ones, such as fewer NVLinks
 NATIVE_ATOMICS = 3  # CUdevice_P2PAttribute: over NVLink only
 OUT_OF_MEMORY, ALREADY_ENABLED = 2, 704
 PORTABLE = 1

@@ -49,6 +49,7 @@ class Part:
 
     def __init__(self, number, step, rank):
         self.number, self.step, self.rank, self.found = number, step, rank, {}
+        self.idle = step.get("alone") and rank != 0
 
     def prepare(self, turn):
         self.found = dict(faults(self.rank, self.number, turn))
@@ -59,6 +60,8 @@ class Part:
         )  # as all ranks'
 
     def act(self, _turn):
+        if self.idle:
+            return
         if "hangs inside" in self.found:
             hang()
         if "dies" in self.found:
@@ -73,6 +76,8 @@ class Part:
         CLOCK.now += self.step.get("bytes", 1e6) / SPEED * slow
 
     def judge(self, _turn):
+        if self.idle:
+            return {}
         if self.step["do"] == "train":
             value = "0bad" if "differs" in self.found else "900d"
             return {"digest": value, "finite": "is not finite" not in self.found}

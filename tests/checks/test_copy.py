@@ -34,7 +34,7 @@ def test_healthy_cards(tmp_path: Path) -> None:
     assert len(results) == 8
     assert rates(results["copy.device[gpu0]"]) == {"copy_device": 1750}
     assert rates(results["copy.host[gpu1]"]) == {"copy_to_device": 100, "copy_from_device": 100}
-    assert rates(results["copy.peers[gpu0]"]) == {"copy_to_gpu1": 1000}
+    assert rates(results["copy.peers[gpu0]"]) == {"copy_peers": 1000, "copy_peers_slowest": 1000}
 
 
 def test_a_card_below_its_floor(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_cards_without_peer_access(tmp_path: Path) -> None:
     gamer = gpu("NVIDIA GeForce RTX 4090", "2684")
     results = loads(host_of(gamer, gamer), tmp_path, "copy.peers", *apart, "dev0.wrong_copy.peer1 = 8")
     fails(results["copy.peers[gpu0]"], "to gpu1", "through the host", "wrong bytes")
-    assert rates(results["copy.peers[gpu1]"]) == {"copy_to_gpu0": 10}
+    assert rates(results["copy.peers[gpu1]"]) == {"copy_peers": 10, "copy_peers_slowest": 10}
     only(results, "copy.peers[gpu0]")
 
 
@@ -152,7 +152,7 @@ def test_a_pair_that_is_slow_only_beside_others(tmp_path: Path) -> None:
     fast = ("dev0.gbs.peer1 = 250", "dev1.gbs.peer0 = 170", "dev1.gbs_later.peer0 = 250")
     results = loads(TWO, tmp_path, "copy.peers", *NVLINK, *fast)
     only(results)
-    assert rates(results["copy.peers[gpu1]"]) == {"copy_to_gpu0": 170}
+    assert rates(results["copy.peers[gpu1]"]) == {"copy_peers": 170, "copy_peers_slowest": 170}
 
 
 def test_links_that_are_shared_out_without_a_switch(tmp_path: Path) -> None:
@@ -167,6 +167,70 @@ def test_all_links_lead_to_each_card_behind_a_switch(tmp_path: Path) -> None:
     results = loads(cards(6), tmp_path, "copy.peers", *NVLINK, *slow)
     fails(results["copy.peers[gpu4]"], "from gpu4", "95.0 GB/s", "180.0 GB/s")
     only(results, "copy.peers[gpu4]")
+
+
+def below(level: str, cards: int = 3) -> dict[str, str]:
+    """The readings of a card that has this bridge in common with each other one."""
+    return {f"ancestors__{other}": level for other in range(cards)}
+
+
+def at(gbs: float, cards: int = 3) -> list[str]:
+    return [f"dev{one}.gbs.peer{other} = {gbs}" for one in range(cards) for other in range(cards) if one != other]
+
+
+def test_a_pair_that_is_slow_among_equals(tmp_path: Path) -> None:
+    """All links of it carry enough, and yet the others are faster: both cards are named, and the whole row is kept."""
+    host = host_of(*[a100(**below("40"))] * 3)
+    results = loads(host, tmp_path, "copy.peers", *NVLINK, "dev2.gbs.peer0 = 200", *at(250))
+    fails(
+        results["copy.peers[gpu2]"],
+        f"copies from gpu2 ({host.address(2)}, {host.uuid(2)}) to gpu0 ({host.address(0)}",
+        "over NVLink are slow",
+        "200.0 GB/s, alone too",
+        "212.5 GB/s: 0.85 of 250.0, the median of 6 pairs over NVLink, NODE",
+    )
+    assert rates(results["copy.peers[gpu2]"]) == {"copy_peers": 225, "copy_peers_slowest": 200}
+    (row,) = (text for name, text in results["copy.peers[gpu2]"].evidence.items() if name.startswith("peers"))
+    assert row.splitlines() == ["to gpu0: 200.0 GB/s over NVLink, NODE", "to gpu1: 250.0 GB/s over NVLink, NODE"]
+    only(results, "copy.peers[gpu2]")
+
+
+def test_a_pair_that_is_slow_among_equals_only_beside_others(tmp_path: Path) -> None:
+    """Tried again alone, it is as fast as they are."""
+    fast = ("dev2.gbs.peer0 = 150", "dev2.gbs_later.peer0 = 250")
+    results = loads(THREE, tmp_path, "copy.peers", *NVLINK, *fast, *at(250))
+    only(results)
+    assert rates(results["copy.peers[gpu2]"])["copy_peers_slowest"] == 150
+
+
+BRIDGES = [f"dev{one}.nvlink.peer{one ^ 1} = 1" for one in range(4)]  # two pairs of four cards
+FOUR = host_of(*[a100(**below("30", 4))] * 4)
+JOINED = [f"dev{one}.gbs.peer{one ^ 1} = 250" for one in range(4)]
+
+
+def test_ways_that_differ_are_not_compared(tmp_path: Path) -> None:
+    """NVLink within two pairs of cards, PCI between them."""
+    only(loads(FOUR, tmp_path, "copy.peers", *BRIDGES, *JOINED, *at(20, 4)))
+
+
+def test_a_slow_pair_without_nvlink(tmp_path: Path) -> None:
+    """It is held against its like: eight pairs."""
+    results = loads(FOUR, tmp_path, "copy.peers", *BRIDGES, *JOINED, "dev3.gbs.peer1 = 10", *at(20, 4))
+    expected = "17.0 GB/s: 0.85 of 20.0, the median of 8 pairs directly, PHB"
+    fails(results["copy.peers[gpu3]"], "from gpu3", "to gpu1", "directly are slow", "10.0 GB/s, alone too", expected)
+    only(results, "copy.peers[gpu3]")
+
+
+def test_ways_of_another_rank_are_not_compared(tmp_path: Path) -> None:
+    """Some pairs of a DGX-1 share two NVLinks, others one: the driver knows which."""
+    single = [f"dev{one}.rank.peer{2 - one} = 1" for one in (0, 2)]
+    slower = [f"dev{one}.gbs.peer{2 - one} = 100" for one in (0, 2)]
+    only(loads(THREE, tmp_path, "copy.peers", *NVLINK, *single, *slower, *at(250)))
+
+
+def test_ways_that_nobody_knows_are_not_compared(tmp_path: Path) -> None:
+    """Without NVLink, and the driver does not tell what lies between the cards."""
+    only(loads(THREE, tmp_path, "copy.peers", "dev2.gbs.peer0 = 8", *at(20)))
 
 
 def test_a_pair_that_hangs_is_named(tmp_path: Path) -> None:

@@ -127,8 +127,9 @@ class FakeHost:
         rows = "".join(f"{key} = {value}\n" for key, value in self._nvml().items())
         conf.write_bytes(rows.encode("utf-8", "surrogateescape"))
         (folder / "nvml.conf.reads").mkdir()
-        (folder / "cuda.conf").write_text("".join(f"{key} = {value}\n" for key, value in self.cuda_rows.items()))
         listed = self._listed()
+        cuda = {**self._between(listed), **self.cuda_rows}
+        (folder / "cuda.conf").write_text("".join(f"{key} = {value}\n" for key, value in cuda.items()))
         return {
             "PADDLE_BOOTSTRAP_ROOTFS": str(root),
             "LD_LIBRARY_PATH": str(self._driver_libraries(folder / "lib")),
@@ -137,9 +138,22 @@ class FakeHost:
             "FAKE_CUDA_VERSION": str(self.cuda),
             "FAKE_CUDA_COUNT": str(len(listed)),
             "FAKE_CUDA_UUIDS": ",".join(self.uuid(index) for index in listed),
+            "FAKE_CUDA_ADDRESSES": ",".join(self.address(index) for index in listed),
             "FAKE_CUDA_CONF": str(folder / "cuda.conf"),
             **self.environ,
         }
+
+    def _between(self, listed: list[int]) -> dict[str, str]:
+        """What CUDA tells of the ways between GPUs, as NVML does: a status towards another one that is not 0 is no way."""
+        rows = {}
+        for number, index in enumerate(listed):
+            told = self.rows(index)
+            if "true" in (value for key, value in told.items() if key.startswith("nvlinks.")):
+                rows[f"dev{number}.nvlink"] = "1"
+            for other in range(len(listed)):
+                if other != number and told.get(f"peers.{other}", "0") != "0":
+                    rows[f"dev{number}.access.peer{other}"] = "0"
+        return rows
 
     def _listed(self) -> list[int]:
         return [index for index in range(len(self.gpus)) if index not in self.lost]

@@ -14,7 +14,8 @@
  *   devN.wrong_copy.peerM = 64        the byte at this place of what such a copy brings is wrong, -1: it brings nothing;
  *                                     likewise the other three
  *   devN.access.peerM = 0             it cannot reach card M
- *   devN.nvlink = 1                   it reaches the others over NVLink
+ *   devN.nvlink = 1                   it reaches the others over NVLink; devN.nvlink.peerM = 0: but not this one
+ *   devN.rank.peerM = 1               how good the driver calls the way to card M: 0 is the best
  *   devN.exclusive = 1                two processes may not use it at once
  *   devN.multiprocessors = 8          devN.idle = 2: so many of them never get a block
  *   devN.flip_product = 3             the third result that a kernel computes is wrong; 0: each

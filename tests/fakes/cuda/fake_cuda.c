@@ -194,10 +194,14 @@ int cuDeviceCanAccessPeer(int *out, int device, int peer)
 }
 int cuDeviceGetP2PAttribute(int *out, int attribute, int device, int peer)
 {
-    enum { NATIVE_ATOMICS = 3 };
-    (void)peer;
+    enum { PERFORMANCE_RANK = 1, NATIVE_ATOMICS = 3 };
+    char key[32];
+    int index = physical(device);
     BEGIN(card_of(device));
-    *out = attribute == NATIVE_ATOMICS && number(physical(device), "nvlink", 0) != 0;
+    snprintf(key, sizeof key, attribute == PERFORMANCE_RANK ? "rank.peer%d" : "nvlink.peer%d", physical(peer));
+    *out = 0;
+    if (attribute == PERFORMANCE_RANK) *out = (int)number(index, key, 0);
+    if (attribute == NATIVE_ATOMICS) *out = number(index, key, number(index, "nvlink", 0)) != 0;
     return OK;
 }
 int cuCtxEnablePeerAccess(struct card *peer, unsigned flags)

@@ -75,7 +75,9 @@ def test_all_readers_are_told_the_same(tmp_path: Path) -> None:
     assert [(bus / name).read_text().strip() for name in files] == ["0x2330", "8", "16", "32.0 GT/s PCIe"]
     log = (tmp_path / "host/rootfs/dev/kmsg").read_text().splitlines()
     assert log[-1] == "6,4,77000000,-;NVRM: Xid (PCI:0000:13:00): 79, GPU has fallen off the bus."
-    assert Path(environ["FAKE_CUDA_CONF"]).read_text() == "dev3.flip_product = 3\n"
+    rows = Path(environ["FAKE_CUDA_CONF"]).read_text().splitlines()
+    assert rows == [*(f"dev{index}.nvlink = 1" for index in range(8)), "dev3.flip_product = 3"]
+    assert environ["FAKE_CUDA_ADDRESSES"].split(",")[3] == host.address(3) == "0000:13:00.0"
     assert environ["NCCL_DEBUG"] == "INFO"
 
 
