@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from paddle_bootstrap.harness.plugin import LEVELS
+from paddle_bootstrap.harness.listing import list_checks
+from paddle_bootstrap.harness.markers import LEVELS
+from paddle_bootstrap.harness.subject import built_in_checks
 from paddle_bootstrap.host.facts import HostFacts
 from paddle_bootstrap.lock.model import Build
-from paddle_bootstrap.results.model import CheckResult, Level
+from paddle_bootstrap.results.listed import Listed
+from paddle_bootstrap.results.model import Level
 from tests.checks.judging import judge, preflight
 from tests.checks.target import FakeTarget
 from tests.checks.workload import WORKLOADS
@@ -28,11 +31,21 @@ def promised(level: Level, device: str) -> set[str]:
     return {name.replace("DEVICE", device) for name, own in rows if LEVELS.index(own) <= LEVELS.index(level)}
 
 
-@pytest.mark.parametrize("level", LEVELS)
-def test_the_ids_of_each_level(level: Level, fake_target: FakeTarget, healthy: HostFacts, gpu_build: Build) -> None:
+@pytest.fixture(scope="module")
+def listed() -> tuple[Listed, ...]:
+    return list_checks((built_in_checks(),), None)
+
+
+def test_the_ids_and_levels(listed: tuple[Listed, ...]) -> None:
+    """Those that are listed, and so those that run."""
+    found = {(f"{check.id}{'[DEVICE]' if 'each GPU' in check.needs else ''}", check.level) for check in listed}
+    assert found == {tuple(line.split()) for line in GOLDEN.read_text().splitlines() if not line.startswith("#")}
+
+
+def test_the_ids_of_one_gpu(fake_target: FakeTarget, healthy: HostFacts, gpu_build: Build) -> None:
     assert isinstance(healthy.gpus, tuple)
     one_gpu = replace(healthy, gpus=healthy.gpus[:1])
-    assert set(judge(fake_target, one_gpu, gpu_build, level=level)) == promised(level, "gpu0")
+    assert set(judge(fake_target, one_gpu, gpu_build)) == promised("quick", "gpu0")
 
 
 def test_the_ids_of_a_rehearsal(fake_target: FakeTarget, healthy: HostFacts, cpu_build: Build) -> None:
@@ -46,10 +59,10 @@ def test_the_ids_of_a_host_without_a_gpu(fake_target: FakeTarget, healthy: HostF
     assert {results[name].outcome for name in results if name.startswith("device.")} == {"failed"}
 
 
-def test_the_ids_of_the_preflight(healthy: HostFacts, gpu_build: Build) -> None:
+def test_the_ids_of_the_preflight(healthy: HostFacts, gpu_build: Build, listed: tuple[Listed, ...]) -> None:
     """Those that need no target."""
-    host = {name for name in promised("quick", "gpu0") if name.startswith("host.")}
-    assert set(preflight(healthy, gpu_build)) == {*host, "architecture.build"}
+    host = {check.id for check in listed if check.level == "quick" and "target" not in check.needs}
+    assert {name.partition("[")[0] for name in preflight(healthy, gpu_build)} == host
 
 
 def test_the_list_is_sorted() -> None:
@@ -57,13 +70,12 @@ def test_the_list_is_sorted() -> None:
     assert lines == sorted(lines)
 
 
-def test_titles_fit_a_line_of_the_report(fake_target: FakeTarget, healthy: HostFacts, gpu_build: Build) -> None:
-    results = judge(fake_target, healthy, gpu_build, level="deep")
-    assert {name: result.title for name, result in results.items() if not titled(result)} == {}
+def test_titles_fit_a_line_of_the_report(listed: tuple[Listed, ...]) -> None:
+    assert {check.id: check.title for check in listed if not titled(check)} == {}
 
 
-def titled(result: CheckResult) -> bool:
-    return 0 < len(result.title) <= TITLE and result.title != f"check_{result.id.partition('.')[2]}"
+def titled(check: Listed) -> bool:
+    return 0 < len(check.title) <= TITLE and check.title != f"check_{check.id.partition('.')[2]}"
 
 
 @pytest.mark.parametrize("path", TARGET_SIDE, ids=lambda path: path.name)
