@@ -94,7 +94,7 @@ def stop(problem: Problem | None, likely: str, fix: str) -> None:
         raise WorkloadFailed(problem.cause, problem.summary, {}, fix=fix, **told)
 
 
-@pytest.mark.level("standard", seconds=8, priority=2)
+@pytest.mark.level("standard", seconds=5, priority=2)
 def check_gloo(run, measure, request):
     """Processes exchange right values on the CPU.
 
@@ -120,7 +120,7 @@ def check_gloo_reduce_scatter(run):
     stop(problem_of(told, ranks, steps), "", ranks.fix)
 
 
-@pytest.mark.level("standard", seconds=20, per_gpu=0.5, priority=1)
+@pytest.mark.level("standard", seconds=10, per_gpu=0.5, priority=1)
 @pytest.mark.requires("gpu")
 def check_nccl(gpus, host, run, measure, warn, request):
     """GPUs exchange right values, fast enough.

@@ -34,7 +34,7 @@ def check_launch(device, cuda, measure, warn):
         )
 
 
-@pytest.mark.level("standard", seconds=4, priority=1)
+@pytest.mark.level("standard", seconds=3, priority=1)
 @pytest.mark.requires("gpu")
 def check_repeatable(device, cuda, warn):
     """Integers and floats come out the same each time.

@@ -59,7 +59,7 @@ class Pair(NamedTuple):
         return bool(self.got["nvlink"]) or self.level is not None
 
 
-@pytest.mark.level("standard", seconds=4, priority=1)
+@pytest.mark.level("standard", seconds=2.5, priority=1)
 @pytest.mark.requires("gpu")
 def check_device(device, cuda, measure, speed):
     """Memory of the GPU copies fast and right.
@@ -78,7 +78,7 @@ def check_device(device, cuda, measure, speed):
         speed("copy_device", "GB/s", copied, "gbs")
 
 
-@pytest.mark.level("standard", seconds=2, per_gpu=3, priority=1)
+@pytest.mark.level("standard", seconds=0.5, per_gpu=1.2, priority=1)
 @pytest.mark.requires("gpu")
 def check_host(device, cuda, measure, warn):
     """Pinned memory of the host copies fast and right.
@@ -102,7 +102,7 @@ def check_host(device, cuda, measure, warn):
     measure("copy_from_device", got["to_host"], "GB/s", judged=not is_slice(device))
 
 
-@pytest.mark.level("standard", seconds=4, priority=1)
+@pytest.mark.level("standard", seconds=2.5, priority=1)
 @pytest.mark.requires("gpu")
 def check_link_under_load(device, cuda, reading):
     """The PCI link reaches its speed when it works.
@@ -138,7 +138,7 @@ def check_link_under_load(device, cuda, reading):
         )
 
 
-@pytest.mark.level("standard", seconds=1, per_gpu=3, priority=2)
+@pytest.mark.level("standard", seconds=0.5, per_gpu=1.2, priority=2)
 @pytest.mark.requires("gpu")
 def check_peers(device, host, gpus, cuda, reading, measure, warn, request):
     """Copies to every other GPU are right, and fast.

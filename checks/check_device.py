@@ -126,7 +126,7 @@ def told_of(gpu):
     return f"GPU {gpu.index} ({gpu.uuid.reason if isinstance(gpu.uuid, Unknown) else gpu.uuid})"
 
 
-@pytest.mark.level("quick")
+@pytest.mark.level("quick", seconds=2.5, priority=1)
 def check_cnn(device, run, warn):
     """A small network trains here, with right values.
 

@@ -21,7 +21,7 @@ DEFECT = "take the card out of service; verify --level deep -k words; if that pa
 CORRUPTION = "silent data corruption: a defect of the chip or of its memory"
 
 
-@pytest.mark.level("standard", seconds=3, priority=1)
+@pytest.mark.level("standard", seconds=2.5, priority=1)
 def check_fp32(device, run, speed, warn):
     """Products in fp32 are right and fast.
 
@@ -32,7 +32,7 @@ def check_fp32(device, run, speed, warn):
         warn(f"float32 was computed in TF32: a relative error of {got['error']:.1e}, though TF32 was switched off")
 
 
-@pytest.mark.level("standard", seconds=3, priority=1)
+@pytest.mark.level("standard", seconds=2.5, priority=1)
 @pytest.mark.requires("gpu")
 def check_tf32(device, run, speed, measure, warn):
     """Products in TF32 are right and fast.
@@ -47,7 +47,7 @@ def check_tf32(device, run, speed, measure, warn):
     product(device, run, speed, "tf32", got)
 
 
-@pytest.mark.level("standard", seconds=10, priority=1)
+@pytest.mark.level("standard", seconds=9.5, priority=1)
 @pytest.mark.requires("gpu")
 def check_fp16(device, run, speed):
     """Products in fp16 are right and fast.
@@ -57,7 +57,7 @@ def check_fp16(device, run, speed):
     product(device, run, speed, "fp16")
 
 
-@pytest.mark.level("standard", seconds=3, priority=1)
+@pytest.mark.level("standard", seconds=2.5, priority=1)
 @pytest.mark.requires("gpu")
 def check_bf16(device, run, speed):
     """Products in bf16 are right and fast.

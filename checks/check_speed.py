@@ -23,7 +23,7 @@ def check_cnn(device, run, speed):
     images(device, run, speed, "cnn", "cnn_images")
 
 
-@pytest.mark.level("standard", seconds=3.5, priority=2)
+@pytest.mark.level("standard", seconds=3, priority=2)
 def check_resnet(device, run, speed):
     """ResNet-50 trains fast.
 

@@ -44,7 +44,7 @@ def check_amp(device, run):
     )
 
 
-@pytest.mark.level("standard", seconds=3.5, priority=2)
+@pytest.mark.level("standard", seconds=3, priority=2)
 def check_loader(device, run):
     """Loader workers give right batches.
 

@@ -15,7 +15,7 @@ LIMITS = read(Path(__file__).parent / "limits.toml")["words"]
 GIB = 2**30
 
 
-@pytest.mark.level("standard", seconds=4, priority=2)
+@pytest.mark.level("standard", seconds=3, priority=2)
 @pytest.mark.requires("gpu")
 def check_pattern(device, cuda, warn):
     """Free memory keeps what is written to it.

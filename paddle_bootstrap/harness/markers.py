@@ -33,7 +33,7 @@ class Cost:
         return self.seconds + self.per_gpu * gpus
 
 
-USUAL = {"quick": Cost(0.1, 0.0, 2), "standard": Cost(5.0, 0.0, 2), "deep": Cost(60.0, 0.0, 2)}
+USUAL = {"quick": Cost(0.05, 0.0, 2), "standard": Cost(5.0, 0.0, 2), "deep": Cost(60.0, 0.0, 2)}
 
 
 class BadMarker(Exception):

@@ -13,7 +13,7 @@ from paddle_bootstrap.harness.pool import begin
 from paddle_bootstrap.host import sampling
 
 SETTLE_SECONDS = 5.0  # at most; DCGM#272: bandwidth falls just after a burn
-SETTLE_SHARE = 0.2  # of the time that the load took: a short one heats little
+SETTLE_SHARE = 0.15  # of the time that the load took: a short one heats little
 Work = Callable[[], Any]
 
 

@@ -24,7 +24,7 @@ def test_what_is_told_of_a_check(site: Folder) -> None:
     site.checks(SITE)
     assert list_checks((site.path,), None) == (
         Listed("site.rate", "standard", 1, 7.0, 2.0, ("each GPU", "CUDA driver"), "The card copies fast"),
-        Listed("site.name", "quick", 2, 0.1, 0.0, ("host",), "The host has a name"),
+        Listed("site.name", "quick", 2, 0.05, 0.0, ("host",), "The host has a name"),
     )
 
 
