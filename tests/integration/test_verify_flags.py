@@ -163,14 +163,45 @@ def test_an_acceptance_of_no_check_is_told_with_the_nearest(desk: Desk) -> None:
     assert "accept:" not in desk.verify("--host", "-k", "memory").err
 
 
+FLOORS = """
+schema_version = 1
+[[floor]]
+model = "NVIDIA H100 PCIe"
+name = "matmul_fp16"
+unit = "TFLOP/s"
+floor = 500
+"""
+RATE = """
+def check_rate(device, measure):
+    \"\"\"It is fast.\"\"\"
+    measure("matmul_fp16", 490.0, "TFLOP/s")
+"""
+
+
+def test_a_sites_own_floors_hold(desk: Desk) -> None:
+    desk.on(PAIR)
+    (desk.folder / "site" / "check_rate.py").write_text(RATE)
+    words = ("--host", "--checks", "site", "-k", "check_rate")
+    assert desk.verify(*words).code == 0
+    (desk.folder / "floors.toml").write_text(FLOORS)
+    done = desk.verify(*words, "--baseline", "floors.toml")
+    assert (done.code, set(done.findings().values())) == (1, {"failed"})
+    assert "matmul_fp16 490 TFLOP/s: below its floor of 500" in done.words()
+    desk.settings('baseline = "floors.toml"\n')
+    assert desk.verify(*words).code == 1
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (None, "floors.toml"),
-        ("speed = [\n", "floors.toml"),
-        ("speed = 3\n", "floors.toml"),
+        (None, "floors.toml cannot be read: No such file or directory"),
+        ("speed = [\n", "the file must be TOML in UTF-8"),
+        (FLOORS.replace("schema_version", "schema"), "unknown key 'schema'"),
+        (FLOORS.replace("TFLOP/s", "GFLOP/s"), "has the unit 'GFLOP/s', but it is measured in 'TFLOP/s'"),
+        (FLOORS.replace("floor =", "flor ="), "unknown key 'flor'"),
+        (FLOORS.replace("= 1\n", "= 2\n"), "its schema version is 2"),
     ],
-    ids=["missing", "no TOML", "unknown key"],
+    ids=["missing", "no TOML", "unknown key", "wrong unit", "unknown key of a row", "newer"],
 )
 def test_floors_that_cannot_be_judged_by_are_told_before_any_work(desk: Desk, text: str | None, says: str) -> None:
     if text is not None:
@@ -221,7 +252,7 @@ def test_a_uuids_beginning_that_two_gpus_have(desk: Desk) -> None:
     done = desk.on(twins).verify("--host", "--gpus", "GPU-2c5c")
     assert (done.code, done.told) == (2, {})
     assert "GPU-2c5c begins 2 UUIDs" in done.err
-    done = desk.verify("--host", "--gpus", "GPU-2c5c2", "-k", "nvml")
+    done = desk.verify("--host", "--gpus", "GPU-2c5c2", "-k", "answers")
     assert {check["device"] for check in done.told["checks"]} == {"gpu1"}
 
 

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from paddle_bootstrap import config
 from paddle_bootstrap.errors import ConfigError
+from paddle_bootstrap.harness.acceptance import Acceptance
 
 
 def write(path: Path, text: str) -> Path:
@@ -143,3 +145,52 @@ def test_a_switch_is_true_or_false(tmp_path: Path) -> None:
     write(path, 'keep-wheels = "no"\n')
     with pytest.raises(ConfigError, match="keep-wheels must be true or false, not 'no'"):
         config.load((path,))
+
+
+ROW = '{check = "memory.size", model = "RTX 4090", reason = "48 GB cards", expires = 2027-01-01}'
+
+
+def test_acceptances_of_all_files_hold(tmp_path: Path) -> None:
+    project = write(tmp_path / "project" / config.NAME, f"accept = [{ROW}]\n")
+    user = write(
+        tmp_path / "user" / config.NAME,
+        'level = "deep"\n[[accept]]\ncheck = "link.nvlink[gpu3]"\nreason = "cable"\nexpires = "2026-12-31"\n',
+    )
+    assert config.acceptances((project, user)) == (
+        Acceptance("memory.size", "48 GB cards", date(2027, 1, 1), "RTX 4090"),
+        Acceptance("link.nvlink[gpu3]", "cable", date(2026, 12, 31)),
+    )
+    assert config.load((project, user)) == {"level": "deep"}  # they are no flag
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('accept = "memory.size"\n', "accept must be a list of tables"),
+        ('accept = ["memory.size"]\n', "accept holds tables"),
+        (f"accept = [{ROW.replace('reason', 'raeson')}]\n", "unknown key 'raeson'"),
+        (f"accept = [{ROW.replace('2027-01-01', '3')}]\n", "memory.size: expires: "),
+        (f"[accept]\nrows = [{ROW}]\n", "accept must be a list of tables"),
+    ],
+)
+def test_an_acceptance_that_is_none(tmp_path: Path, text: str, says: str) -> None:
+    path = write(tmp_path / config.NAME, text)
+    with pytest.raises(ConfigError, match=says) as raised:
+        config.acceptances((path,))
+    assert str(path) in str(raised.value)
+
+
+def test_flags_of_verify_can_be_set(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / config.NAME, 'within = "60s"\nbaseline = "floors.toml"\nallow-busy = true\nforce-load = false\n'
+    )
+    baseline = str(tmp_path / "floors.toml")
+    assert config.load((path,)) == {"within": "60s", "baseline": baseline, "allow-busy": True, "force-load": False}
+    assert hint_for(tmp_path, "acept = []\n") == "did you mean 'accept'?"
+
+
+def hint_for(tmp_path: Path, text: str) -> str | None:
+    """The hint of an unknown key."""
+    with pytest.raises(ConfigError) as raised:
+        config.load((write(tmp_path / "wrong.toml", text),))
+    return raised.value.hint
