@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -44,11 +45,44 @@ def hang():
     time.sleep(600)
 
 
+class Meeting:
+    """Where all ranks wait for each other, as in a collective operation: rank 0 hears of each and then lets all go."""
+
+    def __init__(self, who):
+        self.who, self.lines = who, []
+
+    def connect(self):
+        place = ("127.0.0.1", self.who["port"])
+        if self.who["rank"] == 0:
+            with socket.create_server(place) as server:
+                self.lines = [server.accept()[0] for _ in range(self.who["size"] - 1)]
+        while not self.lines and self.who["rank"]:
+            try:
+                self.lines = [socket.create_connection(place)]
+            except ConnectionRefusedError:  # rank 0 is not there yet
+                time.sleep(0.01)
+
+    def wait(self):
+        if not self.lines:
+            self.connect()
+        for act in (self.hear, self.tell) if self.who["rank"] == 0 else (self.tell, self.hear):
+            act()
+
+    def tell(self):
+        for line in self.lines:
+            line.sendall(b".")
+
+    def hear(self):
+        for line in self.lines:
+            if not line.recv(1):  # whoever should speak is gone
+                hang()
+
+
 class Part:
     """One step of one rank."""
 
-    def __init__(self, number, step, rank):
-        self.number, self.step, self.rank, self.found = number, step, rank, {}
+    def __init__(self, number, step, rank, meeting):
+        self.number, self.step, self.rank, self.meeting, self.found = number, step, rank, meeting, {}
         self.idle = step.get("alone") and rank != 0
 
     def prepare(self, turn):
@@ -62,6 +96,8 @@ class Part:
     def act(self, _turn):
         if self.idle:
             return
+        if not self.step.get("alone"):
+            self.meeting.wait()
         if "hangs inside" in self.found:
             hang()
         if "dies" in self.found:
@@ -86,17 +122,17 @@ class Part:
 
 
 class Group:
-    """All ranks; nobody waits for another."""
+    """All ranks."""
 
     def __init__(self, plan, who):
         self.rank, self.steps = who["rank"], plan["steps"]
-        self.begun = 0
+        self.begun, self.meeting = 0, Meeting(who)
         if any(name == "hangs before" for name, _ in faults(self.rank, "forming", 0)):
             hang()
 
     def part(self, step):
         self.begun += 1
-        return Part(self.begun - 1, step, self.rank)
+        return Part(self.begun - 1, step, self.rank, self.meeting)
 
 
 RANK.main(sys.argv, os.environ, Group)
