@@ -15,6 +15,7 @@ from paddle_bootstrap.results.model import CheckResult
 
 _KEYS = {"check": True, "reason": True, "expires": True, "model": False}  # and whether it must be there
 _FORM = 'accept = [{check = "memory.size", model = "RTX 4090", reason = "...", expires = 2027-01-01}]'
+_NO_ANSWER = "covers what is found, and nothing was"
 _RENEW = "mend the host, or renew the acceptance in the settings"
 
 
@@ -36,10 +37,15 @@ class Acceptance:
 def allowed(
     result: CheckResult, accepted: Sequence[Acceptance], model: str | None, today: date | None = None
 ) -> CheckResult:
-    """``result`` with the acceptance that covers it, or with a word on the one that has expired."""
+    """``result`` with the acceptance that covers it, or with a word on the one that does not.
+
+    What was found can be accepted. A crash, a hang or a missing GPU found nothing: whatever else is wrong would pass with it.
+    """
     if result.outcome not in ("failed", "warned"):
         return result
     rows = [row for row in accepted if row.meets(result.id, model)]
+    if rows and result.cause not in (None, "assertion"):
+        return replace(result, summary=f"{result.summary}; its acceptance ({rows[0].reason}) {_NO_ANSWER}")
     valid = [row for row in rows if row.expires >= (today or date.today())]
     if valid:
         told = {"reason": valid[0].reason, "expires": valid[0].expires.isoformat()}

@@ -9,24 +9,21 @@ import pytest
 from paddle_bootstrap.harness.devices import family
 from paddle_bootstrap.harness.markers import LEVELS, cost_of, level_of
 
-STARTUP_SECONDS = 5.0  # for facts, readings and the first import of Paddle
 
-
-def left_out(items: Sequence[pytest.Item], within: float, gpus: int) -> dict[str, str]:
-    """The families of ``items`` that do not fit into ``within`` seconds, each with what it would need.
+def left_out(items: Sequence[pytest.Item], room: float, gpus: int) -> tuple[dict[str, str], float]:
+    """The families of ``items`` that do not fit into ``room`` seconds, each with what it would need; and the seconds left.
 
     By level, then by priority, then in the order in which they run; one that is too long makes room for shorter ones.
     """
     families = {family(item): item for item in reversed(items)}
-    room = within - STARTUP_SECONDS
     found: dict[str, str] = {}
     for name, item in sorted(families.items(), key=lambda pair: _worth(pair[1], items)):
         cost = cost_of(item).of(gpus)
         if cost <= room:
             room -= cost
         else:
-            found[name] = f"it needs {cost:g} s, and {round(max(room, 0), 1):g} of {within:g} s were left"
-    return found
+            found[name] = f"it needs {cost:g} s, and {round(max(room, 0), 1):g} s were left"
+    return found, room
 
 
 def _worth(item: pytest.Item, items: Sequence[pytest.Item]) -> tuple[int, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from paddle_bootstrap.harness.clock import Clock
 from paddle_bootstrap.harness.devices import device_of, devices, family
 from paddle_bootstrap.harness.load import Load
 from paddle_bootstrap.harness.markers import level_of
+from paddle_bootstrap.harness.models import card_of, equal
 from paddle_bootstrap.harness.notes import Notes
 from paddle_bootstrap.harness.pool import Pool, Seat
 from paddle_bootstrap.harness.rounds import Answer
@@ -27,11 +29,11 @@ class Calls:
 
     def __init__(self, session: Session, item: pytest.Item, pool: Pool | None, clock: Clock, notes: Notes) -> None:
         self._session, self._item, self._pool, self._clock, self._notes = session, item, pool, clock, notes
-        self._own = getattr(device_of(item), "index", None)
+        self._own: Any = getattr(device_of(item), "index", None)
         self._load = level_of(item) != "quick"
         places = (item.path.parent, session.folder, built_in_checks())
         self._folders = tuple(dict.fromkeys(place / "workloads" for place in places))
-        self._made = 0
+        self._made: Counter[str] = Counter()  # calls of each kind: the same call may be made twice
         self._key = ""  # of the last round that was shared with the other GPUs
         self._last: Answer | None = None
 
@@ -60,12 +62,11 @@ class Calls:
     def others(self) -> dict[str, Any]:
         """What the last shared call gave on the other GPUs of this one's model; those that failed are left out."""
         found: dict[str, Any] = {}
-        models: dict[Any, Any] = {
-            device.index: device.gpu.name for device in devices(self._session.facts()) if device.gpu
-        }
+        gpus = {device.index: device.gpu for device in devices(self._session.facts()) if device.gpu}
+        cards = {index: card_of({"name": gpu.name}) for index, gpu in gpus.items()}
         with self._clock.paused():
             for index, future in self._session.rounds.get(self._key).items():
-                alike = index != self._own and models[index] == models.get(self._own)
+                alike = index != self._own and equal(cards[index], cards[self._own])
                 if alike and future.exception() is None:
                     found[f"gpu{index}"] = future.result().value
         return found
@@ -77,24 +78,29 @@ class Calls:
     def _answer(
         self, workload: str, device: int | str | None, deadline: float, alone: bool, arguments: Mapping[str, Any]
     ) -> Answer:
-        self._made += 1
         if self._pool is None:
             raise WorkloadBroken(f"{workload}: there is no target yet, and so nothing to run it in", {})
         if not isinstance(device, int):
             self._notes.seats.add((self._pool.name, None))
+            if self._load:
+                self._session.rounds.finish()
+                self._session.rest_other(self._pool)
             placed = {"device": device, **arguments} if device else arguments
             return Answer(self._pool.call(None, workload, self._folders, placed, deadline), None)
         self._notes.seats.add((self._pool.name, self._seat(device)))
         if alone:
             self._session.rounds.finish()
         shared = device == self._own and not alone
-        told = [self._pool.name, family(self._item), None if shared else f"gpu{device} {id(self)}", self._made]
+        told = [self._pool.name, family(self._item), None if shared else f"gpu{device} of {self._item.nodeid}"]
         key = json.dumps([*told, workload, arguments], sort_keys=True, default=str)
+        self._made[key] += 1
+        key += f" {self._made[key]}"
         if shared:
             self._key = key
-        if device not in self._session.rounds.get(key):  # the first GPU's item begins it on all at once
+        begun = self._session.rounds.get(key)
+        if device not in begun:  # the first GPU's item begins it on all at once
             together = self._session.meant_now(self._item, load=self._load) if shared else set()
-            self._begin(key, together | {device}, workload, deadline, arguments)
+            self._begin(key, (together | {device}) - begun.keys(), workload, deadline, arguments)
         return self._session.rounds.get(key)[device].result()
 
     def _begin(self, key: str, indices: set[int], workload: str, deadline: float, arguments: Mapping[str, Any]) -> None:

@@ -82,10 +82,6 @@ class Plugin:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         self.session.trial.known |= {check_id(item).partition("[")[0] for item in items}
         items[:] = sorted((item for item in items if self._wanted(item)), key=position)
-        within = self.session.options.within
-        if within is not None:
-            meant = devices(self.session.facts()) if self.session.subject.device == "gpu" else ()
-            self._left_out = left_out(items, within, len(meant))
 
     def _wanted(self, item: pytest.Item) -> bool:
         if LEVELS.index(level_of(item)) > LEVELS.index(self.session.options.level):
@@ -100,6 +96,10 @@ class Plugin:
             device = device_of(item)
             if isinstance(device, Device) and isinstance(device.index, int):
                 self.session.meant.setdefault(family(item), set()).add(device.index)
+        room = self.session.trial.room
+        if room is not None:  # of what -k has left
+            meant = devices(self.session.facts()) if self.session.subject.device == "gpu" else ()
+            self._left_out, self.session.trial.room = left_out(session.items, room, len(meant))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(
@@ -193,7 +193,7 @@ class Plugin:
     def _hold(self, result: CheckResult, item: pytest.Item) -> None:
         """A GPU that failed gets no load, so that the evidence is kept; neither does one that others use."""
         trial, label = self.session.trial, result.device
-        if label is None or result.level != "quick":
+        if label is None or result.level != "quick" or isinstance(device_of(item), NoDevice):
             return
         if result.outcome == "failed" and not result.accepted and not trial.options.force_load:
             trial.held.setdefault(label, f"{result.id} failed, and evidence is kept; to load it: --force-load")

@@ -62,9 +62,10 @@ class Pool:
             raise
 
     def evidence(self, seat: Seat) -> dict[str, str]:
-        """What the worker of ``seat`` has written."""
-        worker = self._workers.get(seat)
-        return worker.evidence() if worker else {}
+        """What the worker of ``seat`` has written; one that another check has begun to use is waited for."""
+        with self._lock(seat):
+            worker = self._workers.get(seat)
+            return worker.evidence() if worker else {}
 
     def discard(self, seat: Seat) -> None:
         """A check failed with this worker: the next call gets a fresh one."""
@@ -76,8 +77,10 @@ class Pool:
         for seat in list(self._workers):
             lock = self._lock(seat)
             if lock.acquire(blocking=False):
-                self._discard(seat)
-                lock.release()
+                try:
+                    self._discard(seat)
+                finally:
+                    lock.release()
 
     def close(self) -> None:
         """End every worker; a thread that still waits for one gets a moment to see it."""

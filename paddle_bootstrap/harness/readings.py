@@ -40,7 +40,8 @@ class Sweeps:
 
     def seconds(self) -> float:
         """How long after the first sweep the second began."""
-        self.first(), self.second()
+        self.first()
+        self.second()
         return self._when["second"] - self._when["first"]
 
     def silent(self) -> dict[str, str]:
@@ -49,25 +50,23 @@ class Sweeps:
         facts = self.facts()
         if isinstance(facts.gpus, Late):
             return {"NVML": facts.gpus.reason}
-        found = {f"gpu{index}": handle.reason for index, handle in self._unopened().items()}
-        for index, card in self._taken.get("first", {}).items():
-            late = [value.reason for value in card.values() if isinstance(value, Late)]
-            found |= {f"gpu{index}": late[0]} if late else {}
-        return found
+        return {f"gpu{index}": late.reason for index, late in self._late().items()}
 
-    def _unopened(self) -> dict[int, Late]:
-        """Those that did not open when the facts were read: they are not waited for again."""
-        found = {device.index: device.gpu.uuid for device in devices(self.facts()) if device.gpu}
-        return {index: uuid for index, uuid in found.items() if isinstance(index, int) and isinstance(uuid, Late)}
+    def _late(self) -> dict[int, Late]:
+        """GPUs that did not answer when the facts or the first readings were taken: they are not waited for again."""
+        told = {device.index: [device.gpu.uuid] for device in devices(self.facts()) if device.gpu}
+        told |= {index: list(card.values()) for index, card in self._taken.get("first", {}).items()}
+        late = {index: [value for value in values if isinstance(value, Late)] for index, values in told.items()}
+        return {index: values[0] for index, values in late.items() if isinstance(index, int) and values}
 
     def _sweep(self, which: str) -> Sweep:
         if which not in self._taken:
-            unopened = self._unopened()
+            late = self._late()
             meant = [device.index for device in devices(self.facts()) if isinstance(device.index, int)]
-            asked = [index for index in meant if index not in unopened]
+            asked = [index for index in meant if index not in late]
             self._when[which] = time.monotonic()
-            told = readings.sweep(self.environ, asked, without=unopened) if asked else {}
-            told |= {index: readings.not_asked(handle) for index, handle in unopened.items()}
+            told = readings.sweep(self.environ, asked, without=late) if asked else {}
+            told |= {index: readings.not_asked(why) for index, why in late.items()}
             self._taken[which] = {index: told[index] for index in meant}
         return self._taken[which]
 

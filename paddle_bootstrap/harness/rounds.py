@@ -38,13 +38,12 @@ class Rounds:
         """By NVML index; empty when it was not begun."""
         return self._begun.get(key, {})
 
-    def begin(self, key: str, work: Mapping[int, Work], *, watched: bool) -> Mapping[int, Future[Answer]]:
+    def begin(self, key: str, work: Mapping[int, Work], *, watched: bool) -> None:
         """Begin ``work`` of each GPU in a thread of its own."""
         if watched:
             self._settle()
         one = self._watched if watched else self._plain
-        self._begun[key] = {index: begin(one, index, call) for index, call in work.items()}
-        return self._begun[key]
+        self._begun.setdefault(key, {}).update((index, begin(one, index, call)) for index, call in work.items())
 
     def finish(self) -> None:
         """Wait for whatever is still at work; each call has its deadline."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # pytest is imported after the worker has been started
 
 HERE = Path(__file__).parent
 TEXT = 8192  # characters kept of what pytest says
+STARTUP_SECONDS = 5.0  # of --within: for facts, readings and the first import of Paddle
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,11 @@ class Trial:
     bare: Pool = field(init=False)  # of workers in our own Python: the CUDA driver without a framework
     held: dict[str, str] = field(default_factory=dict)  # "gpu3" -> why it gets no load
     known: set[str] = field(default_factory=set)  # every check there is, chosen or not: "memory.rows"
+    room: float | None = field(init=False)  # seconds that --within leaves to the folders to come
 
     def __post_init__(self) -> None:
+        within = self.options.within
+        self.room = None if within is None else within - STARTUP_SECONDS
         self.bare = Pool(Path(sys.executable), dict(self.environ), ahead=None, name="cuda")
 
 
@@ -91,9 +95,9 @@ class Session:
         return self.trial.facts()
 
     def meant_now(self, item: pytest.Item, *, load: bool) -> set[int]:
-        """The GPUs that ``item``'s check was chosen for; those that get no load are none of a load's."""
-        chosen = self.meant.get(family(item), set())
-        return {index for index in chosen if not load or f"gpu{index}" not in self.trial.held}
+        """The GPUs that ``item``'s check was chosen for, but for those that hang; those that get no load are none of a load's."""
+        without = {*self.sweeps.silent(), *(self.trial.held if load else ())}
+        return {index for index in self.meant.get(family(item), set()) if f"gpu{index}" not in without}
 
     def pools(self) -> tuple[Pool, ...]:
         return tuple(pool for pool in (self.trial.pool, self.trial.bare) if pool)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from paddle_bootstrap.harness.budget import STARTUP_SECONDS
 from paddle_bootstrap.harness.listing import list_checks
 from paddle_bootstrap.harness.markers import LEVELS
 from paddle_bootstrap.harness.rounds import SETTLE_SECONDS, SETTLE_SHARE
-from paddle_bootstrap.harness.subject import built_in_checks
+from paddle_bootstrap.harness.subject import STARTUP_SECONDS, built_in_checks
 from paddle_bootstrap.results.listed import Listed
 
 PROMISED = {"quick": 10, "standard": 120, "deep": 900}  # seconds on a healthy host, the lower levels included

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from paddle_bootstrap.errors import ConfigError
 from paddle_bootstrap.harness.acceptance import Acceptance, allowed, from_table
-from paddle_bootstrap.results.model import CheckResult, Outcome, judge
+from paddle_bootstrap.results.model import Cause, CheckResult, Outcome, judge
 
 ROW = {"check": "memory.size", "model": "RTX 4090", "reason": "48 GB cards", "expires": date(2027, 1, 1)}
 TODAY = date(2026, 12, 1)
@@ -50,6 +51,16 @@ def test_the_last_day_counts_and_the_next_does_not() -> None:
     assert late.summary == "48 GB on a 24 GB model; its acceptance (48 GB cards) expired on 2027-01-01"
     assert late.fix == "mend the host, or renew the acceptance in the settings"
     assert judge([late]) == "rejected"
+
+
+@pytest.mark.parametrize("cause", ["crash", "timeout", "raised", "requirement"])
+def test_what_found_nothing_is_not_accepted(cause: Cause) -> None:
+    """Whatever else is wrong with the card would pass with it."""
+    row = from_table(ROW, "settings")
+    hung = allowed(replace(found(), cause=cause), [row], "NVIDIA GeForce RTX 4090", TODAY)
+    assert hung.accepted is None
+    assert hung.summary.endswith("; its acceptance (48 GB cards) covers what is found, and nothing was")
+    assert judge([hung]) == "rejected"
 
 
 def test_what_passed_needs_no_acceptance() -> None:

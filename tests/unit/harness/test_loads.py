@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from paddle_bootstrap.host.facts import Late, Unknown
 from paddle_bootstrap.results.model import judge
+from tests.fakes import facts
 from tests.unit.harness.folders import Folder, Run
 
 SHARE = """
@@ -32,10 +35,6 @@ def test_a_check_sees_what_the_others_gave(site: Folder, run: Run) -> None:
 
 
 def test_the_others_are_those_of_the_same_model_that_did_not_fail(site: Folder, run: Run) -> None:
-    from dataclasses import replace
-
-    from tests.fakes import facts
-
     host = facts.host(4)
     assert isinstance(host.gpus, tuple)
     gpus = (*host.gpus[:2], replace(host.gpus[2], name="NVIDIA H20"), host.gpus[3])
@@ -178,3 +177,109 @@ def test_what_a_level_may_cost_is_a_number(site: Folder, run: Run) -> None:
     result = run()["site.it"]
     assert result.outcome == "error"
     assert "level(seconds='long'): give seconds, per_gpu, priority as numbers" in result.summary
+
+
+def test_time_is_given_to_what_k_chose(site: Folder, run: Run) -> None:
+    site.checks(WORTH)
+    results = run(gpus=1, level="standard", within=30.0, keyword="check_site and nice")
+    assert {name: result.outcome for name, result in results.items()} == {"site.nice[gpu0]": "passed"}
+
+
+def test_all_folders_share_the_time(site: Folder, run: Run, tmp_path: Path) -> None:
+    second = Folder(tmp_path / "second")
+    long = f"{STANDARD.strip().replace(')', ', seconds=20)')}\ndef check_long():\n    pass\n"
+    site.checks(long)
+    second.checks(long, name="check_site_two")
+    results = run(level="standard", within=30.0, folders=(site.path, second.path))
+    assert [result.outcome for result in results.values()] == ["passed", "skipped"]
+
+
+def test_gpus_whose_names_nobody_knows_are_not_alike(site: Folder, run: Run) -> None:
+    unknown = tuple(facts.gpu(index, name=Unknown("GPU is lost")) for index in range(2))
+    site.workload("share", SHARE)
+    site.checks("""
+    def check_it(device, run):
+        run("share.double", device=device.index)
+        assert run.others() == {}
+    """)
+    results = run(gpus=2, host=replace(facts.host(2), gpus=unknown))
+    assert [result.outcome for result in results.values()] == ["passed", "passed"]
+
+
+def test_nothing_begins_on_a_gpu_that_hangs(site: Folder, run: Run, tmp_path: Path) -> None:
+    """Whoever compares would wait for it until its deadline."""
+    hangs = facts.gpu(1, uuid=Late("NVML did not answer in 3 s"))
+    place = tmp_path / "place"
+    place.mkdir()
+    site.workload("share", SHARE)
+    site.checks(f"""
+    def check_it(device, run):
+        run("share.double", device=device.index, place={str(place)!r})
+        assert run.others() == {{}}
+    """)
+    results = run(gpus=2, host=replace(facts.host(2), gpus=(facts.gpu(0), hangs)))
+    assert [result.outcome for result in results.values()] == ["passed", "skipped"]
+    assert loaded(place) == ["0"]
+
+
+def test_a_call_that_one_gpu_makes_besides_repeats_no_work(site: Folder, run: Run, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    site.workload("share", SHARE)
+    site.checks(f"""
+    def check_it(device, run):
+        if device.index == 0:
+            run("share.double", device=0, alone=True, place={str(place)!r})
+        run("share.double", device=device.index, place={str(place)!r})
+    """)
+    assert {result.outcome for result in run(gpus=3).values()} == {"passed"}
+    assert loaded(place) == ["0", "0", "1", "2"]
+
+
+def test_the_same_call_made_twice_is_two_calls(site: Folder, run: Run, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    site.workload("share", SHARE)
+    call = f'run("share.double", device=device.index, place={str(place)!r})'
+    site.checks(f"def check_it(device, run):\n    {call}\n    {call}\n")
+    run(gpus=2)
+    assert loaded(place) == ["0", "0", "1", "1"]
+
+
+def test_a_load_of_no_gpu_waits_for_those_that_still_work(site: Folder, run: Run, tmp_path: Path) -> None:
+    """One GPU failed early, and what had begun on the others must not be in the way of what comes next."""
+    place = tmp_path / "place"
+    place.mkdir()
+    site.workload(
+        "meet",
+        """
+        import os, time
+        def work(device, place):
+            mine = os.path.join(place, str(device))
+            open(mine, "w").close()
+            time.sleep(0.5 * device)
+            os.unlink(mine)
+        def look(place):
+            return os.listdir(place)
+        """,
+    )
+    site.checks(f"""
+    {STANDARD}def check_a(device, run):
+        if device.index == 0:
+            run("meet.work", device=0, place={str(place)!r})
+    {STANDARD}def check_b(run):
+        assert run("meet.look", place={str(place)!r}) == []
+    """)
+    assert {result.outcome for result in run(gpus=2, level="standard").values()} == {"passed"}
+
+
+def test_where_there_is_no_gpu_no_load_can_be_forced(site: Folder, run: Run) -> None:
+    site.checks(f"""
+    def check_health(device):
+        pass
+    {STANDARD}def check_load(device):
+        pass
+    """)
+    results = run(gpus=0, level="standard")
+    assert {result.summary for result in results.values()} == {"no usable GPU: the driver is there, but lists no GPU"}
+    assert {result.outcome for result in results.values()} == {"failed"}
