@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from paddle_bootstrap.harness import expect, few, xids
 from paddle_bootstrap.harness.given import ABSENT, giver, gpu_nodes, no_nodes, not_under_wsl
-from paddle_bootstrap.host.facts import Unknown
+from paddle_bootstrap.host.facts import Late, Unknown
 from paddle_bootstrap.toml import read
 
 HERE = Path(__file__).parent
@@ -54,6 +54,14 @@ def check_driver_loaded(host):
         del parts["library"]  # it was not asked; host.nvml_bindings says so
     lacking = {name: value.reason for name, value in parts.items() if isinstance(value, Unknown)}
     none = len(lacking) == len(parts)
+    expect(
+        not isinstance(host.driver.library, Late),
+        "the NVIDIA driver hangs",
+        measured=lacking.get("library"),
+        expected="an answer within seconds",
+        likely="a GPU's firmware has stopped answering (Xid 119, 120), or a GPU fell off the bus (Xid 79)",
+        fix=f"see kernel.xid_history and kernel.noise; {XID}; reboot",
+    )
     expect(
         not lacking,
         "the NVIDIA driver is missing"

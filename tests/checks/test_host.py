@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from paddle_bootstrap.host.facts import DeviceNode, HostFacts, KernelLine, Unknown
+from paddle_bootstrap.host.facts import DeviceNode, HostFacts, Late, KernelLine, Unknown
 from paddle_bootstrap.lock.model import Build
 from tests.checks.alone import alone
 from tests.checks.judging import Judged, fails, passes, seen, warns
@@ -80,6 +80,7 @@ BAD = [
     ("driver_loaded", driver(kernel_module=Unknown("not loaded")), ["no usable kernel module", "not loaded"]),
     ("driver_loaded", driver(kernel_module=Unknown("not loaded")), ["modprobe nvidia", "dkms", "secure boot"]),
     ("driver_loaded", both(UNDER_WSL, driver(library=UNREAD)), ["the NVIDIA driver is missing"]),
+    ("driver_loaded", driver(library=Late("no answer in 8 s")), ["the NVIDIA driver hangs", "no answer in 8 s", "119"]),
     ("driver_loaded", driver(library=Unknown("libnvidia-ml.so.1: none")), ["no usable library", "libnvidia-ml.so.1"]),
     ("driver_loaded", NO_NODES, ["no usable device nodes", "there is no /dev/nvidia*"]),
     ("driver_loaded", both(NOT_ASKED, host(pynvml_problem="shadowed"), NO_NODES), ["no usable device nodes"]),
