@@ -56,6 +56,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "kernel": [
         log(XID_79),
+        log(XID_79, accepted=1.0),
+        log(XID_79, accepted=50.0),
         log(XID_79, XID_79),
         log(KernelLine(5.0, "NVRM: Xid (PCI:0000:10:00): 63, row"), kernel_log_begins=9.0),
         log(KernelLine(5.0, "NVRM: Xid (PCI:0000:10:00): 13, bug")),
