@@ -13,6 +13,7 @@ import click
 from paddle_bootstrap import progress
 from paddle_bootstrap.cli.options import color
 from paddle_bootstrap.cli.output import say
+from paddle_bootstrap.errors import ConfigError
 from paddle_bootstrap.reports import FORMATS, terminal
 from paddle_bootstrap.results import store
 from paddle_bootstrap.results.model import Results
@@ -71,7 +72,10 @@ def publish(
     show(results, verbose=verbose)
     path = path or store.default_path(environ)
     store.write(results, path)
-    store.note_accepted(results, environ)
+    try:
+        store.note_accepted(results, environ)
+    except ConfigError as error:
+        progress.warn(f"that this host was accepted is not kept for the next run: {error}")
     for name, target in reports:
         store.write_text(FORMATS[name](results), target)
         progress.note(f"{name} report: {target}")

@@ -9,9 +9,10 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from paddle_bootstrap.errors import ConfigError
 from paddle_bootstrap.results import table
@@ -19,6 +20,7 @@ from paddle_bootstrap.results.model import SCHEMA_VERSION, CheckResult, Measurem
 from paddle_bootstrap.results.schema import misfits
 
 _ANOTHER = "name the results.json of a run, or make one: paddle-bootstrap verify --results FILE"
+XID_HISTORY = "kernel.xid_history"  # the check that judges what the kernel logged of the GPUs
 _SHOWN = 4  # misfits told of one document
 
 
@@ -28,22 +30,32 @@ def default_path(environ: Mapping[str, str]) -> Path:
     return Path(state) / "paddle-bootstrap" / "results.json"
 
 
-def accepted_path(environ: Mapping[str, str]) -> Path:
-    """Beside the results: when this host was accepted last. A later run that is not leaves it as it is."""
-    return default_path(environ).with_name("accepted.json")
+def accepted_path(environ: Mapping[str, str], hostname: str) -> Path:
+    """Beside the results: when this host was accepted last. A later run that is not leaves it as it is, and so do those of
+    other hosts that share the directory."""
+    return default_path(environ).with_name(f"accepted-{quote(hostname, safe='')}.json")
 
 
 def note_accepted(results: Results, environ: Mapping[str, str]) -> None:
-    """Keep the time of a run that accepted the host's GPUs: what the kernel logged before it was judged then."""
-    if results.verdict == "accepted" and results.device == "gpu":
-        write_text(json.dumps({"created": results.created, "tool": results.tool}) + "\n", accepted_path(environ))
+    """Keep when a run began that accepted the host's GPUs, their Xids among the rest: what the kernel had logged by then is
+    judged. A run that did not look at the log says nothing of it. Raises ConfigError."""
+    if results.verdict == "accepted" and results.device == "gpu" and _judged_the_log(results):
+        began = datetime.fromisoformat(results.created) - timedelta(seconds=results.seconds)
+        said = json.dumps({"began": began.isoformat(), "tool": results.tool})
+        write_text(said + "\n", accepted_path(environ, results.host["hostname"]))
 
 
-def last_accepted(environ: Mapping[str, str]) -> datetime | None:
-    """When this host was accepted last; None: never, or nobody can tell."""
+def _judged_the_log(results: Results) -> bool:
+    """Without a log that can be read, what stands in for it is judged."""
+    looked = any(check.id == XID_HISTORY and check.outcome != "skipped" for check in results.checks)
+    return looked and "kernel_log" not in results.host
+
+
+def last_accepted(environ: Mapping[str, str], hostname: str) -> datetime | None:
+    """When the last run began that accepted this host; None: never, or nobody can tell."""
     try:
-        told = json.loads(accepted_path(environ).read_text(encoding="utf-8"))
-        return datetime.fromisoformat(told["created"])
+        told = json.loads(accepted_path(environ, hostname).read_text(encoding="utf-8"))
+        return datetime.fromisoformat(told["began"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

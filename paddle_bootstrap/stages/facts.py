@@ -17,7 +17,7 @@ from paddle_bootstrap.stages.wish import Wish
 def read_facts(wish: Wish) -> HostFacts:
     """This host, and the file systems that the target and the store are on."""
     facts = collect(root=wish.root, environ=wish.environ, paths={"target": wish.env, "store": wish.store})
-    return replace(facts, accepted=_accepted(facts, store.last_accepted(wish.environ)))
+    return replace(facts, accepted=_accepted(facts, store.last_accepted(wish.environ, facts.hostname)))
 
 
 def _accepted(facts: HostFacts, when: datetime | None) -> float | None:

@@ -109,7 +109,7 @@ def test_the_list_of_checks_asks_no_host(desk: Desk) -> None:
     done = desk.verify("--list", "--checks", "site", "-k", "check_site")
     rows = [line.split()[:4] for line in done.out.splitlines()[1:]]
     assert rows == [
-        ["site.health", "quick", "2", "0.1"],
+        ["site.health", "quick", "2", "0.05"],
         ["site.load", "standard", "2", "1"],
         ["site.long", "standard", "2", "100"],
     ]
@@ -263,3 +263,27 @@ def test_hidden_gpus_are_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> No
     assert (done.code, done.findings()) == (0, {"environment.variables": "warned"})
     assert "CUDA_VISIBLE_DEVICES=2,3 hides 6 of 8 GPUs" in done.words()
     assert {check["device"] for check in done.told["checks"]} == {None, "gpu2", "gpu3"}
+
+
+def test_a_run_that_did_not_see_an_xid_hides_it_from_none(desk: Desk) -> None:
+    desk.on(PAIR, ("log", "NVRM: Xid (PCI:0000:10:00): 79, pid=1, it happened"))
+    assert desk.verify("--host", "-k", "environment").code == 0
+    done = desk.verify("--host", "-k", "xid_history")
+    assert (done.code, done.findings()) == (1, {"kernel.xid_history": "failed"})
+
+
+def test_an_xid_that_was_accepted_is_judged(desk: Desk) -> None:
+    desk.on(PAIR, ("log", "NVRM: Xid (PCI:0000:10:00): 79, pid=1, it happened"))
+    desk.settings(accept("kernel.xid_history"))
+    assert desk.verify("--host", "-k", "xid_history").code == 0
+    desk.settings("")
+    assert desk.verify("--host", "-k", "xid_history").code == 0
+
+
+def test_a_home_that_cannot_be_written_costs_a_warning(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.on(PAIR)
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
+    done = desk.verify("--host", "-k", "xid_history", "--report", "junit.xml")
+    assert done.code == 0
+    assert "that this host was accepted is not kept for the next run: cannot write /proc/nowhere" in done.err
+    assert (desk.folder / "junit.xml").exists()

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ import pytest
 
 from paddle_bootstrap.errors import ConfigError
 from paddle_bootstrap.results import store
-from paddle_bootstrap.results.model import Measurement
+from paddle_bootstrap.results.model import CheckResult, Measurement, Results
 from paddle_bootstrap.results.schema import misfits, schema
 from tests.unit.results.runs import RUNS, check, run
 
+GOLDEN = Path(__file__).parents[2] / "golden"
 VALIDATOR = jsonschema.Draft202012Validator(schema(), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
 WARNED = store.to_json(RUNS["warned"])
 
@@ -247,18 +249,50 @@ def test_the_default_place_is_the_state_directory() -> None:
     assert store.default_path({"XDG_STATE_HOME": "/state"}) == Path("/state/paddle-bootstrap/results.json")
 
 
-@pytest.mark.parametrize(("name", "kept"), [("warned", True), ("rejected", False), ("rehearsal", False)])
-def test_only_an_accepted_run_on_gpus_is_kept_as_such(name: str, kept: bool, tmp_path: Path) -> None:
+def looked(name: str, **more: Any) -> Results:
+    """This run, with a look at the kernel's log in it, which took 60 s."""
+    history = CheckResult(store.XID_HISTORY, "No Xid", "quick", **{"outcome": "passed", **more})
+    checks = (*RUNS[name].checks, history)
+    return replace(RUNS[name], checks=checks, seconds=60.0, created="2026-11-30T12:01:00+00:00")
+
+
+@pytest.mark.parametrize(
+    ("judged", "kept"),
+    [
+        (looked("warned"), True),
+        (looked("warned", outcome="failed", accepted={"reason": "mended", "expires": "2099-01-01"}), True),
+        (looked("rejected"), False),
+        (looked("rehearsal"), False),
+        (RUNS["warned"], False),
+        (looked("warned", outcome="skipped", required=False), False),
+        (replace(looked("warned"), host={**RUNS["warned"].host, "kernel_log": {"unknown": "no permission"}}), False),
+    ],
+)
+def test_only_an_accepted_run_that_saw_the_kernels_log_is_kept_as_such(
+    judged: Results, kept: bool, tmp_path: Path
+) -> None:
+    """What nobody looked at is not judged, and the next run must see it. It looked when it began."""
     environ = {"XDG_STATE_HOME": str(tmp_path)}
-    assert store.last_accepted(environ) is None
-    store.note_accepted(RUNS[name], environ)
-    found = store.last_accepted(environ)
-    assert (found.isoformat() if found else None) == (RUNS[name].created if kept else None)
+    assert store.last_accepted(environ, "node7") is None
+    store.note_accepted(judged, environ)
+    found = store.last_accepted(environ, "node7")
+    assert (found.isoformat() if found else None) == ("2026-11-30T12:00:00+00:00" if kept else None)
+
+
+def test_hosts_that_share_a_home_are_accepted_each_for_itself(tmp_path: Path) -> None:
+    environ = {"XDG_STATE_HOME": str(tmp_path)}
+    store.note_accepted(looked("warned"), environ)
+    assert store.last_accepted(environ, "node8") is None
+    assert store.accepted_path(environ, "a/../b").parent == store.default_path(environ).parent
+
+
+def test_the_check_that_sees_the_log_is_there() -> None:
+    assert store.XID_HISTORY in (GOLDEN / "check_ids.txt").read_text().split()
 
 
 def test_a_damaged_note_is_none(tmp_path: Path) -> None:
     environ = {"XDG_STATE_HOME": str(tmp_path)}
-    store.accepted_path(environ).parent.mkdir()
-    for text in ("", "[]", "{}", '{"created": "soon"}', '{"created": 7}'):
-        store.accepted_path(environ).write_text(text)
-        assert store.last_accepted(environ) is None
+    store.accepted_path(environ, "node7").parent.mkdir()
+    for text in ("", "[]", "{}", '{"began": "soon"}', '{"began": 7}'):
+        store.accepted_path(environ, "node7").write_text(text)
+        assert store.last_accepted(environ, "node7") is None
