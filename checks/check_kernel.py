@@ -108,7 +108,7 @@ def check_noise(host, warn):
     for what, found in (("kernel's log was", host.kernel_log), ("processes were", host.stuck)):
         if isinstance(found, Unknown):
             warn(f"the {what} not judged: {found.reason}")
-    found = noise.findings(host.kernel_log or (), host.gpus, NOISE)
+    found = noise.findings(host.kernel_log or (), host.gpus, NOISE, virtual="hypervisor" in (host.cpu_flags or ()))
     for each in found:
         if each.outcome == "warned":
             warn(f"{heard(each, host)}; {each.fix}")

@@ -29,9 +29,17 @@ class Noise:
         return self.lines[-1]
 
 
-def findings(log: Iterable[KernelLine], gpus: Sequence[Gpu] | Unknown, table: Table) -> tuple[Noise, ...]:
-    """What the log holds of the table's kinds, the worst first; what is only information is left out."""
-    rows = {row["name"]: row for row in table["noise"]}
+def findings(
+    log: Iterable[KernelLine], gpus: Sequence[Gpu] | Unknown, table: Table, *, virtual: bool = False
+) -> tuple[Noise, ...]:
+    """What the log holds of the table's kinds, the worst first; what is only information is left out.
+
+    ``virtual``: it is a virtual machine's log, whose bridges are made up.
+    """
+    rows = {
+        row["name"]: {**row, "outcome": row["virtual"]} if virtual and "virtual" in row else row
+        for row in table["noise"]
+    }
     kinds = [(name, re.compile(row["pattern"])) for name, row in rows.items()]
     groups: dict[tuple[str, str], list[KernelLine]] = {}
     for line in log:

@@ -306,6 +306,18 @@ def test_noise_fails_warns_and_counts(host: Any) -> None:
     assert "2 times, last 2 h ago" in result.warnings[0]
 
 
+def test_the_bridges_of_a_virtual_machine_tell_nothing_of_the_link(host: Any) -> None:
+    """QEMU's root ports have one lane of generation 1, whatever the card behind them has."""
+    made_up = (
+        "pci 0000:10:00.0: 2.000 Gb/s available PCIe bandwidth, limited by 2.5 GT/s PCIe x1 link at 0000:00:02.0 "
+        "(capable of 252.048 Gb/s with 16.0 GT/s PCIe x16 link)"
+    )
+    fails(judged(host, "noise", kernel_log=log(made_up)), "fewer lanes")
+    passes(judged(host, "noise", kernel_log=log(made_up), cpu_flags=("avx", "hypervisor")))
+    lost = log({row["name"]: row["line"] for row in NOISE["noise"]}["aer_uncorrected"])
+    fails(judged(host, "noise", kernel_log=lost, cpu_flags=("avx", "hypervisor")), "lost data")
+
+
 def test_a_process_that_hangs_in_the_driver(host: Any) -> None:
     stuck = (StuckProcess(4242, "nvidia-smi", ("/dev/nvidia0",)), StuckProcess(7, "nv_queue", ()))
     fails(judged(host, "noise", stuck=stuck), "pid 4242 (nvidia-smi) holds /dev/nvidia0", "pid 7 (nv_queue)", "reboot")
