@@ -1,13 +1,15 @@
 """The CUDA driver API by ctypes: one card, its memory, its clock and our own kernels. No framework, no CUDA toolkit.
 
 `told` turns what a function returns or meets into what a check reads: a CUDA error is data ({"error": ...}), since its code
-says more than a traceback. An error can leave the process useless for CUDA; the harness then takes a fresh one.
+says more than a traceback; else it says which card it was. An error can leave the process useless for CUDA; the harness then
+takes a fresh one.
 """
 
 import contextlib
 import ctypes
 import functools
 import os
+import uuid
 from ctypes import POINTER, c_char_p, c_float, c_int, c_size_t, c_uint, c_ulonglong, c_void_p
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -25,6 +27,7 @@ SIGNATURES = {
     "cuDeviceGet": (POINTER(c_int), c_int),
     "cuDeviceGetAttribute": (POINTER(c_int), c_int, c_int),
     "cuDeviceGetPCIBusId": (c_char_p, c_int, c_int),
+    "cuDeviceGetUuid": (c_char_p, c_int),
     "cuDeviceCanAccessPeer": (POINTER(c_int), c_int, c_int),
     "cuDeviceGetP2PAttribute": (POINTER(c_int), c_int, c_int, c_int),
     "cuDevicePrimaryCtxRetain": (OUT, c_int),
@@ -105,12 +108,13 @@ def got(name, kind, *arguments):
 
 
 def told(workload):
-    """Gives the value of ``workload`` as {..., "error": None}, and a CUDA error as {"error": code, name, call, says}."""
+    """Gives the value of ``workload(device, ...)`` as {..., "error": None, "uuid": of the card that did it}, and a CUDA error
+    as {"error": code, name, call, says}."""
 
     @functools.wraps(workload)
-    def answer(*arguments, **named):
+    def answer(device, *arguments, **named):
         try:
-            return dict(workload(*arguments, **named), error=None)
+            return dict(workload(device, *arguments, **named), error=None, uuid=Card(device).uuid())
         except CudaError as error:
             return {"error": {"code": error.code, "name": error.name, "call": error.call, "says": error.says}}
 
@@ -154,6 +158,12 @@ class Card:
         text = ctypes.create_string_buffer(32)
         call("cuDeviceGetPCIBusId", text, len(text), self.device)
         return text.value.decode("ascii").lower()
+
+    def uuid(self):
+        """As NVML writes it: GPU-8-4-4-4-12; of a slice, that of its card or its own."""
+        raw = ctypes.create_string_buffer(16)
+        call("cuDeviceGetUuid", raw, self.device)
+        return "GPU-%s" % uuid.UUID(bytes=raw.raw)
 
     def free(self):
         """Bytes that nobody uses, and all."""

@@ -15,9 +15,11 @@ LOOK = "dmesg | grep -i -e xid -e nvrm; look the code up: CUDA driver API, CUres
 
 
 def answered(told: Mapping[str, Any], device: Device) -> Mapping[str, Any]:
-    """``told`` by a workload of the driver API on ``device``. Raises CheckFailed where the driver refused: {"error": ...}."""
+    """``told`` by a workload of the driver API on ``device``. Raises CheckFailed where the driver refused: {"error": ...}, and
+    where another card did the work."""
     error = told["error"]
     if error is None:
+        _expect_meant(told, device)
         return told
     code, call = error["code"], error["call"]
     says = f": {error['says']}" if error["says"] else ""
@@ -36,3 +38,16 @@ def answered(told: Mapping[str, Any], device: Device) -> Mapping[str, Any]:
         expected="0 (CUDA_SUCCESS)",
         fix=known.get("fix", LOOK),
     )
+
+
+def _expect_meant(told: Mapping[str, Any], device: Device) -> None:
+    """CUDA counts the cards that it sees: behind one that it does not, each number is another card's than NVML's."""
+    meant, did = device.gpu.uuid if device.gpu else None, told.get("uuid")
+    if isinstance(meant, str) and did and did != meant and device.gpu and not device.gpu.mig:
+        raise CheckFailed(
+            f"CUDA has another GPU in the place of {named(device)}: it was not tested",
+            measured=f"CUDA's number {device.ordinal} is {did}",
+            expected=meant,
+            likely="CUDA does not see this GPU, or one before it",
+            fix="see device.gpus_visible; nvidia-smi -L; dmesg | grep -i -e xid -e nvrm",
+        )

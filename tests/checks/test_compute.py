@@ -136,6 +136,19 @@ def test_what_a_code_means(code: int, words: str) -> None:
     assert said.fix
 
 
+def test_a_card_that_cuda_has_under_another_number(tmp_path: Path) -> None:
+    """CUDA does not see the first card, and counts on: what the second one does is not told of the first."""
+    seen = f"{THREE.uuid(1)},{THREE.uuid(2)},{THREE.uuid(0)}"
+    results = loads(THREE, tmp_path, "compute.launch", FAKE_CUDA_UUIDS=seen)
+    for index, other in ((0, 1), (1, 2), (2, 0)):
+        fails(
+            results[f"compute.launch[gpu{index}]"],
+            f"CUDA has another GPU in the place of gpu{index} ({THREE.address(index)}, {THREE.uuid(index)})",
+            f"CUDA's number {index} is {THREE.uuid(other)}",
+            "device.gpus_visible",
+        )
+
+
 @pytest.mark.parametrize("kept", [False, True], ids=["no library", "no such call"])
 def test_no_driver(kept: bool, tmp_path: Path) -> None:
     """NVML still answers."""
