@@ -32,7 +32,7 @@ class Gauge:
         """Record ``value`` and judge it by its floor and by ``others``, the same of equal cards ({"gpu1": 771.0}).
 
         Raises CheckFailed below either; warns where it is close, or where no floor is known. A rehearsal on the CPU
-        has no floors, and ``judged=False`` only records.
+        has no floors, a slice of a card (MIG) neither, nor an equal, and ``judged=False`` only records.
         """
         judgement = self._judged(name, value, unit, others) if judged else None
         self._record(name, value, unit, judgement)
@@ -57,7 +57,7 @@ class Gauge:
         return got
 
     def _judged(self, name: str, value: float, unit: str, others: Mapping[str, float] | None) -> Judgement | None:
-        if not isinstance(self._device, Device) or self._device.gpu is None:
+        if not isinstance(self._device, Device) or self._device.gpu is None or self._device.gpu.mig is True:
             return None
         readings = Reading(self._session.sweeps, self._device).all()
         load = self._notes.load

@@ -87,6 +87,16 @@ def test_without_a_floor_it_is_recorded_and_warned(on: OnHost) -> None:
     assert [measured.name for measured in result.measurements] == ["blinks", "nods"]
 
 
+def test_a_slice_of_a_card_has_neither_floor_nor_equal(on: OnHost, rates: Callable[..., None]) -> None:
+    """One seventh of a card is as slow as it should be."""
+    rates((90.0,), (765.0,))
+    sliced = EIGHT.with_fault("gpu0.mig.current", "true").with_fault("gpu0.mig.pending", "true")
+    results = on(replace(sliced, gpus=sliced.gpus[:2]), SPEED, level="standard")
+    assert [result.outcome for result in results.values()] == ["passed", "passed"]
+    (measured,) = results["[gpu0]"].measurements
+    assert (measured.name, measured.value, measured.floor, measured.peers) == ("matmul_fp16", 90.0, None, None)
+
+
 def test_a_lowered_power_limit_takes_the_floor_away(on: OnHost) -> None:
     results = on(FOUR.with_fault("gpu1.power.enforced_w", "400"), MEASURED.replace("{others}", "None"))
     assert results["[gpu1]"].outcome == "warned"
