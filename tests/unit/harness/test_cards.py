@@ -82,6 +82,25 @@ def test_raw_never_skips(on: OnHost) -> None:
     assert {result.outcome for result in results.values()} == {"passed"}, results
 
 
+AGAIN = """
+    import time
+    def check_again(device, reading):
+        assert reading.all()["handle"]
+        began = time.monotonic()
+        assert reading.again()["temperature"]
+        assert time.monotonic() - began < 2
+"""
+
+
+def test_a_card_that_did_not_answer_is_not_asked_again(on: OnHost) -> None:
+    """The others' second readings do not wait for it."""
+    results = on(TWO.with_fault("gpu1.power", "~60"), AGAIN)
+    assert results["site.again[gpu0]"].outcome == "passed"
+    result = results["site.again[gpu1]"]
+    assert (result.outcome, result.required) == ("skipped", True)
+    assert result.summary.endswith("while asked for power of gpu1): see nvml.answers[gpu1]")
+
+
 LOADS = """
     def check_cuda(device, cuda):
         cuda("nothing.at_all", device=device.index)
