@@ -31,6 +31,7 @@ HARMLESS = {
     "LD_PRELOAD": "/usr/lib/libjemalloc.so",
     "NCCL_DEBUG": "INFO",
     "NCCL_DEBUG_FILE": "/tmp/nccl",
+    "NCCL_VERSION": "2.17.1-1",
     "NVIDIA_VISIBLE_DEVICES": "all",
 }
 
