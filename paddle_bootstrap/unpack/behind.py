@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable
-from queue import Queue
+from queue import SimpleQueue
 from types import TracebackType
 
 AT_ONCE = 1 << 19  # bytes handed over at once: fewer would cost more in waking up than in writing
@@ -19,7 +19,8 @@ class Behind:
 
     def __init__(self, keep: Callable[[bytes], object]) -> None:
         self._keep = keep
-        self._queue: Queue[list[bytes] | None] = Queue(DEPTH)
+        self._queue: SimpleQueue[list[bytes] | None] = SimpleQueue()
+        self._room: SimpleQueue[None] = SimpleQueue()  # one entry per batch that may still be handed over
         self._batch: list[bytes] = []
         self._bytes = 0
         self._error: BaseException | None = None
@@ -35,6 +36,7 @@ class Behind:
     def _hand_over(self) -> None:
         if self._error:
             raise self._error
+        self._room.get()
         self._queue.put(self._batch)
         self._batch, self._bytes = [], 0
 
@@ -45,8 +47,11 @@ class Behind:
                     self._keep(data)
             except BaseException as error:  # noqa: BLE001 raised again by who hands over
                 self._error = error
+            self._room.put(None)
 
     def __enter__(self) -> Behind:
+        for _ in range(DEPTH):
+            self._room.put(None)
         self._thread.start()
         return self
 

@@ -123,7 +123,8 @@ class Unpacking:
         self._waiting = sorted(waiting, key=lambda inflating: inflating.cost)  # taken from its end
         self._available = available
         self._news = news
-        self._folders: set[Path] = set()
+        self._root = os.fspath(place)
+        self._folders: set[str] = set()
         place.mkdir(parents=True)
 
     def peek(self) -> Inflating | None:
@@ -133,7 +134,8 @@ class Unpacking:
 
     def taken(self, inflating: Inflating) -> None:
         """It is the caller's now; ``news`` is held."""
-        self._waiting.remove(inflating)
+        last = len(self._waiting) - 1
+        del self._waiting[next(at for at in range(last, -1, -1) if self._waiting[at] is inflating)]  # it is near the end
 
     def work(self, inflating: Inflating) -> None:
         """Unpack as much of it as is there. Raises RefusedWheel, Stopped, OSError."""
@@ -194,10 +196,11 @@ class Unpacking:
             keep(data)
 
     def _create(self, member: Member) -> int:
-        target = self.place / member.name
-        if target.parent not in self._folders:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._folders.add(target.parent)
+        target = f"{self._root}/{member.name}"  # thousands of files: strings are quick
+        folder = target.rpartition("/")[0]
+        if folder not in self._folders:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self._folders.add(folder)
         mode = 0o755 if member.executable else 0o644
         out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         os.fchmod(out, mode)
