@@ -7,8 +7,6 @@ import sys
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,15 +14,16 @@ import pytest
 from paddle_bootstrap.harness.acceptance import allowed
 from paddle_bootstrap.harness.budget import left_out
 from paddle_bootstrap.harness.channel import WorkloadFailed
-from paddle_bootstrap.harness.clock import GRACE, CheckHung, Clock
+from paddle_bootstrap.harness.clock import GRACE, Clock
 from paddle_bootstrap.harness.devices import CPU, Device, NoDevice, device_of, devices, family, why_none
 from paddle_bootstrap.harness.expect import CheckFailed
 from paddle_bootstrap.harness.fixtures import RequirementMissing
 from paddle_bootstrap.harness.markers import CHECK_SECONDS, LEVELS, MARKERS, level_of, require_known_markers
 from paddle_bootstrap.harness.notes import Notes, clock_of, notes_of, notes_on
+from paddle_bootstrap.harness.outcomes import judged, left_itself_out, printable, said, unreadable
 from paddle_bootstrap.harness.readings import NotSupported
 from paddle_bootstrap.harness.subject import TEXT, Session
-from paddle_bootstrap.results.model import Cause, CheckResult, Outcome
+from paddle_bootstrap.results.model import CheckResult
 
 GROUPS = (
     *("kernel", "host", "environment", "nvml", "memory", "link", "power", "mode", "gpus"),
@@ -112,9 +111,9 @@ class Plugin:
             told = str(pytest.ExceptionInfo.from_exception(error).getrepr(style="short"))
             report = pytest.CollectReport(collector.nodeid, "failed", told, [])
         if report.failed:
-            self.add(_unreadable(collector.path, str(report.longrepr)))
+            self.add(unreadable(collector.path, str(report.longrepr)))
         elif report.skipped:
-            self.add(_left_out(collector.path, report.longrepr))
+            self.add(left_itself_out(collector.path, report.longrepr))
         return report
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -208,7 +207,7 @@ class Plugin:
     def _result(self, item: pytest.Item) -> CheckResult:
         raised = self._raised()
         notes = item.stash.get(notes_of, Notes())
-        outcome, cause, summary = _judged(raised, notes)
+        outcome, cause, summary = judged(raised, notes)
         error = raised.value if raised else None
         evidence = {**self._captured, **notes.evidence}
         if outcome == "failed":
@@ -229,10 +228,10 @@ class Plugin:
             required=not (outcome == "skipped" and self._excused(item)),
             device=device.label if device else None,
             summary=summary,
-            measured=_said(error, "measured"),
-            expected=_said(error, "expected"),
-            likely=_said(error, "likely"),
-            fix=_said(error, "fix") or (fix if outcome in ("failed", "error") else None),
+            measured=said(error, "measured"),
+            expected=said(error, "expected"),
+            likely=said(error, "likely"),
+            fix=said(error, "fix") or (fix if outcome in ("failed", "error") else None),
             measurements=tuple(notes.measurements),
             warnings=tuple(notes.warnings),
             seconds=round(time.time() - self._began, 3),
@@ -262,70 +261,6 @@ def kept_running() -> Iterator[None]:
         yield
     except pytest.exit.Exception as error:
         raise CheckQuit(f"the check called pytest.exit: {error}") from error
-
-
-def printable(result: CheckResult) -> CheckResult:
-    """Any byte can reach us through a path or a message; one that no encoding has would stop every report."""
-
-    def clean(value: Any) -> Any:
-        return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
-
-    cleaned = {field.name: clean(getattr(result, field.name)) for field in fields(result)}
-    cleaned["warnings"] = tuple(map(clean, result.warnings))
-    cleaned["evidence"] = {name: clean(text) for name, text in result.evidence.items()}
-    return replace(result, **cleaned)
-
-
-def _left_out(path: Path, said: Any) -> CheckResult:
-    why = str(said[2] if isinstance(said, tuple) else said).removeprefix("Skipped: ")
-    return CheckResult(
-        id=short(path.stem),
-        title=f"the checks in {path.name} run here",
-        level="quick",
-        outcome="skipped",
-        cause="requirement",
-        summary=f"{path.name} leaves itself out: {why}",
-    )
-
-
-def _unreadable(path: Path, said: str) -> CheckResult:
-    lines = [line.removeprefix("E ").strip() for line in said.splitlines() if line.strip()] or ["it did not say why"]
-    return CheckResult(
-        id=short(path.stem),
-        title=f"the checks in {path.name} can be read",
-        level="quick",
-        outcome="error",
-        cause="raised",
-        summary=f"{path.name} cannot be read: {lines[-1]}",
-        fix=f"mend {path}",
-        evidence={"traceback": said[-TEXT:]},
-    )
-
-
-def _judged(raised: Any, notes: Notes) -> tuple[Outcome, Cause | None, str]:
-    """A failure is evidence about the host; whatever else a check raises is evidence about us."""
-    if raised is None:
-        return ("warned" if notes.warnings else "passed"), None, "; ".join(notes.warnings)
-    error = raised.value
-    if isinstance(error, pytest.skip.Exception):
-        return "skipped", "requirement", str(error)
-    if isinstance(error, RequirementMissing):
-        return "failed", "requirement", str(error)
-    if isinstance(error, WorkloadFailed):
-        return "failed", error.cause, error.summary
-    if isinstance(error, CheckHung):
-        return "error", "timeout", str(error)
-    if isinstance(error, (CheckFailed, AssertionError, pytest.fail.Exception)):
-        return "failed", "assertion", (str(error).strip() or "an assertion does not hold").splitlines()[0]
-    if isinstance(error, pytest.FixtureLookupError):
-        return "error", "raised", f"there is no fixture called {error.argname}"
-    return "error", "raised", f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def _said(error: BaseException | None, name: str) -> str | None:
-    """As text, whatever a check gave: a path or a number would stop the report."""
-    value = getattr(error, name, None)
-    return None if value is None else str(value)
 
 
 def told(item: pytest.Item) -> tuple[str, str | None]:

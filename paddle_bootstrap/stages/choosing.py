@@ -168,9 +168,8 @@ def meant(wish: Wish, facts: HostFacts) -> HostFacts:
         return facts
     found = visible(facts.gpus, facts.visible_devices)
     if wish.gpus is not None and len(found) != len(wish.gpus.split(",")):
-        entry = wish.gpus.split(",")[
-            len(found)
-        ]  # as CUDA reads it, the first that means no GPU or several ends the list
+        ends = len(found)  # as CUDA reads it, the first that means no GPU or several ends the list
+        entry = wish.gpus.split(",")[ends]
         alike = [gpu for gpu in facts.gpus if entry.startswith("GPU-") and str(gpu.uuid).startswith(entry)]
         raise UsageError(
             f"--gpus {wish.gpus}: "
