@@ -139,6 +139,7 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
     ),
     "gpus": _option(
         "--gpus",
+        type=_TEXT,
         callback=_gpus,
         metavar="0,1",
         help="The GPUs meant, by number or UUID. Default: all that are visible.",
@@ -249,7 +250,9 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
     ),
     "allow_busy": _option("--allow-busy", is_flag=True, help="Load GPUs too that another process uses."),
     "force_load": _option("--force-load", is_flag=True, help="Load GPUs too that failed a quick check."),
-    "keyword": click.option("-k", "keyword", metavar="EXPR", help="Only checks whose id matches, as in pytest."),
+    "keyword": click.option(
+        "-k", "keyword", type=_TEXT, metavar="EXPR", help="Only checks whose id matches, as in pytest."
+    ),
     "results": _option("--results", type=_PATH, metavar="FILE", help="Where results.json goes. Default: XDG state."),
     "report": _option(
         "--report", multiple=True, metavar="[FORMAT:]FILE", help="Also write a report: terminal, json, junit."

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.cli.options import JUDGING, judging, options, wish
 from paddle_bootstrap.cli.output import say
 from paddle_bootstrap.cli.publishing import publish, report_targets, require_writable
+from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.reports.listing import render
 from paddle_bootstrap.results.store import write_text
 from paddle_bootstrap.stages.facts import reading_facts
@@ -39,6 +41,7 @@ def command(*, verbose: bool, host: bool, listing: bool, record_host: Path | Non
     if listing:
         say(render(listed_checks(asked)), end=False)
         return 0
+    _require_no_lock(host)
     reports = report_targets(params)
     require_writable("--record-host", record_host)
     require_usable(asked)
@@ -50,3 +53,12 @@ def command(*, verbose: bool, host: bool, listing: bool, record_host: Path | Non
     results = judge(wanted, asked, facts=facts)
     publish(results, params["results"], reports, verbose=verbose, environ=wanted.environ)
     return results.exit_code
+
+
+def _require_no_lock(host: bool) -> None:
+    """A lock that is named and judged by nothing would seem to be accepted. One from the settings is for other runs."""
+    if host and click.get_current_context().get_parameter_source("lock") is ParameterSource.COMMANDLINE:
+        raise UsageError(
+            "--host judges no target, so nothing by --lock",
+            hint="leave one of them out; what fits this host: paddle-bootstrap plan",
+        )

@@ -9,7 +9,7 @@ import pytest
 
 from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.harness.devices import NoDevice
-from paddle_bootstrap.harness.markers import cost_of, level_of
+from paddle_bootstrap.harness.markers import BadMarker, cost_of, level_of, require_known_markers
 from paddle_bootstrap.harness.plugin import Plugin, check_id, position, told
 from paddle_bootstrap.harness.readings import Sweeps
 from paddle_bootstrap.harness.rounds import Rounds
@@ -58,7 +58,17 @@ def _items(folder: Path, keyword: str | None) -> tuple[pytest.Item, ...]:
     if lister.results:
         broken = lister.results[0]
         raise UsageError(f"the checks in {folder} cannot be listed: {broken.summary}", hint=broken.fix or "mend them")
+    for item in lister.items:
+        _require_known_markers(item, folder)
     return lister.items
+
+
+def _require_known_markers(item: pytest.Item, folder: Path) -> None:
+    try:
+        require_known_markers(item)
+    except BadMarker as error:
+        told = f"the checks in {folder} cannot be listed: {check_id(item)}: {error}"
+        raise UsageError(told, hint=f"mend {item.path}") from error
 
 
 def _no_facts() -> HostFacts:

@@ -48,6 +48,13 @@ def test_a_file_that_cannot_be_read_is_told(site: Folder) -> None:
         list_checks((site.path,), None)
 
 
+@pytest.mark.parametrize("marker", ["level('quik')", "level('quick', seconds='x')", "requires('tpu')", "timeout(0)"])
+def test_a_marker_that_nobody_knows_is_told(marker: str, site: Folder) -> None:
+    site.checks(f"@pytest.mark.{marker}\ndef check_name(host):\n    pass\n")
+    with pytest.raises(UsageError, match=r"cannot be listed: site.name: (level|requires|timeout)\(.*: give"):
+        list_checks((site.path,), None)
+
+
 def test_a_keyword_that_nobody_understands(site: Folder) -> None:
     site.checks(SITE)
     with pytest.raises(UsageError, match="cannot be understood"):
