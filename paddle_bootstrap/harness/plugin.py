@@ -126,7 +126,7 @@ class Plugin:
         marker = item.get_closest_marker("timeout")
         seconds = marker.args[0] if marker else CHECK_SECONDS[level_of(item)]
         item.stash[clock_of] = Clock(seconds, whole=marker is not None)
-        if item.get_closest_marker("requires") and self.session.subject.device == "cpu":
+        if self._rehearsed(item):
             pytest.skip("rehearsal on the CPU")
         self._skip_what_must_wait(item)
         with kept_running(), item.stash[clock_of].running():
@@ -141,6 +141,11 @@ class Plugin:
             pytest.skip(f"{device.label} gets no load: {why}")
         if why := self._silent(item):
             pytest.skip(why)
+
+    def _rehearsed(self, item: pytest.Item) -> bool:
+        """Does a rehearsal on the CPU leave it out? What asks NVML or the CUDA driver means a GPU, marked or not."""
+        needs = {"reading", "cuda"} & set(getattr(item, "fixturenames", ()))
+        return self.session.subject.device == "cpu" and bool(needs or item.get_closest_marker("requires"))
 
     def _silent(self, item: pytest.Item) -> str | None:
         """Why a workload on this GPU would only wait: what opens the driver hangs where NVML does."""
@@ -247,7 +252,7 @@ class Plugin:
     def _excused(self, item: pytest.Item) -> bool:
         """A skip that is explained: a GPU's check on a rehearsal, a lock's check without a lock, what a card does not have,
         and what --within left no time for, if it is a load."""
-        rehearsed = self.session.subject.device == "cpu" and item.get_closest_marker("requires") is not None
+        rehearsed = self._rehearsed(item)
         unlocked = self.session.subject.build is None and "lock" in getattr(item, "fixturenames", ())
         untimely = family(item) in self._left_out and level_of(item) != "quick"
         raised = self._raised()

@@ -287,6 +287,20 @@ def test_a_gpu_check_on_a_rehearsal_is_skipped_and_excused(site: Folder, run: Ru
     assert judge(list(results.values())) == "accepted"
 
 
+@pytest.mark.parametrize("asks", ["reading", "cuda"])
+def test_what_asks_the_driver_needs_no_marker_on_a_rehearsal(asks: str, site: Folder, run: Run) -> None:
+    site.checks(f"def check_it(device, {asks}):\n    assert False\ndef check_other():\n    pass\n")
+    found = run()["site.it[cpu]"]
+    assert (found.outcome, found.required, found.summary) == ("skipped", False, "rehearsal on the CPU")
+
+
+def test_a_check_that_returns_instead_of_asserting_is_an_error(site: Folder, run: Run) -> None:
+    site.checks("def check_it():\n    return 1 < 0\n")
+    found = only(run())
+    assert found.outcome == "error"
+    assert "site.py::check_it returned" in found.summary
+
+
 def test_without_a_lock_its_checks_say_so(site: Folder, run: Run) -> None:
     site.checks("def check_it(lock):\n    assert lock.build.version == '3.3.1'\n")
     unlocked = only(run())
