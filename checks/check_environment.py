@@ -39,6 +39,14 @@ def check_variables(host, warn):
         fix=f"unset {SELECTION}, or correct it: {LIST}",
     )
     left = visible(host.gpus, host.visible_devices)
+    expect(
+        left or not host.gpus,
+        f"{SELECTION} hides every GPU of this host",
+        measured=f"{SELECTION}={host.visible_devices!r}",
+        expected=f"at least one of {len(host.gpus)} GPUs",
+        likely="a job without GPUs, or a script that sets it to nothing",
+        fix=f"unset {SELECTION}; in a job, ask the scheduler for GPUs (sbatch --gres=gpu:1)",
+    )
     hidden = [f"gpu{gpu.index} ({gpu.uuid})" for gpu in host.gpus if gpu not in left]
     if hidden:
         warn(

@@ -49,6 +49,9 @@ def check_xid_history(host, every_reading, warn):
         expected=f"no such Xid since {start} in {host.kernel_log_source}",
         likely=few(dict.fromkeys(f"Xid {finding.number}: {finding.means}" for finding in failed)),
         fix="; ".join(dict.fromkeys(finding.fix for finding in failed)),
+        cards=[
+            f"gpu{gpu.index}" for gpu in host.gpus or () for finding in failed if gpu.pci_address == finding.address
+        ],
     )
 
 

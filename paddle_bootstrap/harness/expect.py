@@ -18,6 +18,7 @@ class CheckFailed(AssertionError):
         expected: str | None = None,
         likely: str | None = None,
         fix: str | None = None,
+        cards: Iterable[str] = (),
     ) -> None:
         super().__init__(summary)
         self.summary = summary
@@ -25,6 +26,7 @@ class CheckFailed(AssertionError):
         self.expected = expected
         self.likely = likely
         self.fix = fix
+        self.cards = tuple(cards)  # "gpu3": those it is evidence about, where the check is not one card's own
 
 
 def expect(
@@ -35,8 +37,9 @@ def expect(
     expected: object = None,
     likely: str | None = None,
     fix: str | None = None,
+    cards: Iterable[str] = (),
 ) -> None:
-    """Fail the check with ``summary`` unless ``condition`` holds."""
+    """Fail the check with ``summary`` unless ``condition`` holds. ``cards``: the GPUs that then get no load ("gpu3")."""
     if not condition:
         raise CheckFailed(
             summary,
@@ -44,6 +47,7 @@ def expect(
             expected=None if expected is None else str(expected),
             likely=likely,
             fix=fix,
+            cards=cards,
         )
 
 

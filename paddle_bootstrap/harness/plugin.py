@@ -18,7 +18,7 @@ from paddle_bootstrap.harness.clock import GRACE, Clock
 from paddle_bootstrap.harness.devices import CPU, Device, NoDevice, device_of, devices, family, why_none
 from paddle_bootstrap.harness.expect import CheckFailed
 from paddle_bootstrap.harness.fixtures import RequirementMissing
-from paddle_bootstrap.harness.markers import CHECK_SECONDS, LEVELS, MARKERS, level_of, require_known_markers
+from paddle_bootstrap.harness.markers import CHECK_SECONDS, LEVELS, MARKERS, cost_of, level_of, require_known_markers
 from paddle_bootstrap.harness.notes import Notes, clock_of, notes_of, notes_on
 from paddle_bootstrap.harness.outcomes import judged, left_itself_out, printable, said, unreadable
 from paddle_bootstrap.harness.readings import NotSupported
@@ -134,13 +134,24 @@ class Plugin:
 
     def _skip_what_must_wait(self, item: pytest.Item) -> None:
         """There is no time for it, or its GPU gets no load."""
-        if why := self._left_out.get(family(item)):
+        if why := self._left_out.get(family(item)) or self._too_late(item):
             pytest.skip(f"left out by --within: {why}")
         device = device_of(item)
         if device and level_of(item) != "quick" and (why := self.session.trial.held.get(device.label)):
             pytest.skip(f"{device.label} gets no load: {why}")
         if why := self._silent(item):
             pytest.skip(why)
+
+    def _too_late(self, item: pytest.Item) -> str | None:
+        """What ran before took longer than it says: a scheduler would end the run before its results are written."""
+        within, trial = self.session.options.within, self.session.trial
+        left = (within or 0.0) - (time.monotonic() - trial.began)
+        cost = cost_of(item)
+        if within is None or level_of(item) == "quick" or cost.seconds + cost.per_gpu <= left:
+            return None
+        why = f"it needs {cost.seconds + cost.per_gpu:g} s, and {round(max(left, 0), 1):g} s were left"
+        self._left_out[family(item)] = why
+        return why
 
     def _rehearsed(self, item: pytest.Item) -> bool:
         """Does a rehearsal on the CPU leave it out? What asks NVML or the CUDA driver means a GPU, marked or not."""
@@ -196,13 +207,14 @@ class Plugin:
 
     def _hold(self, result: CheckResult, item: pytest.Item) -> None:
         """A GPU that failed gets no load, so that the evidence is kept; neither does one that others use."""
-        trial, label = self.session.trial, result.device
-        if label is None or result.level != "quick" or isinstance(device_of(item), NoDevice):
+        trial, raised = self.session.trial, self._raised()
+        if result.level != "quick" or isinstance(device_of(item), NoDevice):
             return
-        if result.outcome == "failed" and not result.accepted and not trial.options.force_load:
-            trial.held.setdefault(label, f"{result.id} failed, and evidence is kept; to load it: --force-load")
-        if notes_on(item).busy and not trial.options.allow_busy:
-            trial.held.setdefault(label, f"others use it, see {result.id}; to load it all the same: --allow-busy")
+        for label in (result.device,) if result.device else getattr(raised and raised.value, "cards", ()):
+            if result.outcome == "failed" and not result.accepted and not trial.options.force_load:
+                trial.held.setdefault(label, f"{result.id} failed, and evidence is kept; to load it: --force-load")
+            if notes_on(item).busy and not trial.options.allow_busy:
+                trial.held.setdefault(label, f"others use it, see {result.id}; to load it all the same: --allow-busy")
 
     def add(self, result: CheckResult) -> None:
         result = printable(result)

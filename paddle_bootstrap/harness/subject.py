@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +66,7 @@ class Trial:
     bare: Pool = field(init=False)  # of workers in our own Python: the CUDA driver without a framework
     held: dict[str, str] = field(default_factory=dict)  # "gpu3" -> why it gets no load
     known: set[str] = field(default_factory=set)  # every check there is, chosen or not: "memory.rows"
+    began: float = field(default_factory=time.monotonic)
     room: float | None = field(init=False)  # seconds that --within leaves to the folders to come
 
     def __post_init__(self) -> None:

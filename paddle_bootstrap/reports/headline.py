@@ -22,6 +22,7 @@ def rows(results: Results) -> Iterator[tuple[str, str]]:
         ("digests", _first_use(results.lock or {})),
         ("target", _target(results.target or {})),
         ("fetched", _fetched(results)),
+        ("partly", ", ".join(f"{flag} {value}" for flag, value in results.asked.items())),
     )
     return ((label, text) for label, text in said if text)
 

@@ -72,6 +72,7 @@ class Results:
     checks: tuple[CheckResult, ...]
     seconds: float
     stage: Literal["preflight", "verify"] = "verify"
+    asked: Mapping[str, str] = field(default_factory=dict)  # flags that left something out: "-k", "--gpus", "--within"
     schema_version: int = SCHEMA_VERSION
 
     @property

@@ -72,6 +72,7 @@ def to_json(results: Results) -> dict[str, Any]:
         "rehearsal": results.device == "cpu",
         "level": results.level,
         "device": results.device,
+        "asked": dict(results.asked),
         "seconds": results.seconds,
         "host": results.host,
         "lock": results.lock,

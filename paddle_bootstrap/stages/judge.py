@@ -158,7 +158,15 @@ def _run(wish: Wish, judging: Judging, judged: _Judged, facts: Facts) -> Results
         checks=checks,
         seconds=round(time.monotonic() - started, 2),
         stage=judged.stage,
+        asked=_left_out(wish, judging),
     )
+
+
+def _left_out(wish: Wish, judging: Judging) -> dict[str, str]:
+    """The flags by which this run looked at less than it could."""
+    within = None if judging.within is None else f"{judging.within:g} s"
+    told = {"-k": judging.keyword, "--gpus": wish.gpus, "--within": within}
+    return {flag: value for flag, value in told.items() if value is not None}
 
 
 _ASKED = ("level", "keyword", "within", "baseline", "allow_busy", "force_load", "accepted")

@@ -80,9 +80,16 @@ def test_a_selection_of_what_is_not_there_fails(healthy: HostFacts, setting: str
     fails(result, "CUDA_VISIBLE_DEVICES names what is not there", f"CUDA_VISIBLE_DEVICES={setting}", *words)
 
 
-@pytest.mark.parametrize(("setting", "hidden"), [("0", "1 of 2 GPUs: gpu1 (GPU-"), ("", "2 of 2"), ("1,", "1 of 2")])
+@pytest.mark.parametrize(("setting", "hidden"), [("0", "1 of 2 GPUs: gpu1 (GPU-"), ("1,", "1 of 2")])
 def test_a_selection_that_hides_gpus_warns(healthy: HostFacts, setting: str, hidden: str) -> None:
     warns(judged("variables", replace(healthy, visible_devices=setting)), f"hides {hidden}", "unset")
+
+
+@pytest.mark.parametrize("setting", ["", " "])
+def test_a_selection_of_nothing_fails(healthy: HostFacts, setting: str) -> None:
+    """Nothing would be judged, and nothing could be trained on."""
+    result = judged("variables", replace(healthy, visible_devices=setting))
+    fails(result, "CUDA_VISIBLE_DEVICES hides every GPU", f"CUDA_VISIBLE_DEVICES={setting!r}", "sbatch")
 
 
 def test_a_selection_of_all_is_none(healthy: HostFacts) -> None:

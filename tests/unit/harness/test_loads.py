@@ -96,6 +96,34 @@ def test_a_gpu_that_failed_gets_no_load_and_the_others_go_on(site: Folder, run: 
     assert loaded(place) == ["0", "2"]
 
 
+def test_a_check_of_the_host_names_the_cards_that_get_no_load(site: Folder, run: Run) -> None:
+    site.checks(f"""
+    def check_log():
+        expect(False, "Xid 79 on gpu1", measured="a line", expected="none", fix="reboot", cards=["gpu1"])
+    {STANDARD}def check_load(device):
+        pass
+    """)
+    results = run(gpus=2, level="standard")
+    assert results["site.load[gpu0]"].outcome == "passed"
+    assert results["site.load[gpu1]"].summary.startswith("gpu1 gets no load: site.log failed")
+
+
+def test_what_took_longer_than_it_says_leaves_no_time_for_the_next(site: Folder, run: Run) -> None:
+    """A scheduler would end the run before its results are written."""
+    site.checks("""
+    import time
+    @pytest.mark.level("standard", seconds=0.1, priority=1)
+    def check_slow():
+        time.sleep(5.4)
+    @pytest.mark.level("standard", seconds=3, priority=2)
+    def check_next():
+        pass
+    """)
+    late = run(level="standard", within=8.2)["site.next"]
+    assert (late.outcome, late.required) == ("skipped", False)
+    assert late.summary.startswith("left out by --within: it needs 3 s, and 2.")
+
+
 def test_a_load_can_be_forced(site: Folder, run: Run, tmp_path: Path) -> None:
     site.workload("share", SHARE)
     site.checks(FAILS_ON_1.replace("PLACE", repr(str(tmp_path))))

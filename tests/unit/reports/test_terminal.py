@@ -251,3 +251,8 @@ def test_a_long_list_of_what_is_open_is_cut_and_gpus_are_joined() -> None:
     said = " ".join(line.strip() for line in last)
     assert "required, but without an answer: memory.check0[gpu0-7], memory.check1[gpu0-7]," in said
     assert said.endswith("memory.check7[gpu0-7] and 2 more")
+
+
+def test_a_run_that_left_something_out_says_so_above_the_checks() -> None:
+    partly = replace(RUNS["warned"], asked={"-k": "host or cnn", "--gpus": "0,1"})
+    assert "  partly  -k host or cnn, --gpus 0,1" in terminal.render(partly).splitlines()
