@@ -37,23 +37,24 @@ def name_of(check: CheckResult) -> str:
 
 
 def rows(checks: Sequence[CheckResult]) -> Iterator[Row]:
-    """The lines for the checks of one group: those skipped for one reason are counted, GPUs that are alike are joined."""
-    for (outcome, _), alike in groupby(checks, key=_skipped):
-        found = tuple(alike)
-        if outcome == "skipped" and len(found) > 1:
-            yield Row(f"{len(found)} checks", found)
-            continue
-        for _, same in groupby(found, key=_but_for_the_device):
-            joined = tuple(same)
-            yield Row(_joined(joined), joined)
+    """The lines for the checks of one group: those skipped for one reason are counted, GPUs that are alike are joined,
+    also across one that is not."""
+    found: dict[str, list[CheckResult]] = {}
+    for check in checks:
+        found.setdefault(_skipped(check) or _but_for_the_device(check), []).append(check)
+    for alike in map(tuple, found.values()):
+        counted = len(alike) > 1 and alike[0].outcome == "skipped"
+        yield Row(f"{len(alike)} checks" if counted else _joined(alike), alike)
 
 
-def _skipped(check: CheckResult) -> tuple[str, str]:
-    return ("skipped", check.summary) if check.outcome == "skipped" else ("", "")
+def _skipped(check: CheckResult) -> str:
+    return f"skipped: {check.summary}" if check.outcome == "skipped" else ""
 
 
-def _but_for_the_device(check: CheckResult) -> CheckResult:
-    return replace(check, id=_family(check) or check.id, device=None, measurements=(), seconds=0.0, evidence={})
+def _but_for_the_device(check: CheckResult) -> str:
+    """Equal for those of one check that say the same."""
+    family = _family(check) or check.id
+    return repr(replace(check, id=family, device=None, measurements=(), seconds=0.0, evidence={}))
 
 
 def _family(check: CheckResult) -> str:

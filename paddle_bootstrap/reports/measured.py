@@ -21,23 +21,34 @@ def lines(table: Sequence[Row], shown: Callable[[str], str], mark: Mark, sign: i
 
     More devices than fit beside each other go on below. The mark is that of the check that took the number.
     """
-    names = [shown(f"{row.name} ({row.unit})" if row.unit else row.name) for row in table]
+    names = [_name(row, shown) for row in table]
     devices = columns(table)
-    column = max(len(TITLE), *(min(cells(name), _NAME) for name in names))
+    column = max(len(TITLE), *(min(cells(" ".join(parts)), _NAME) for parts in names))
     room = (width - column - 2 - 2 * _CELL) // _CELL
     blocks = [devices[index : index + room] for index in range(0, len(devices), room)]
     blank = " " * (column + 2 + 2 * _CELL)
     for index, block in enumerate(blocks):
         head = f"{TITLE:{column + 2}}{_right('floor', sign)}{_right('peers', sign)}" if index == 0 else blank
         yield head + "".join(_right(_short(shown(label), sign), sign) for label in block)
-    for row, name in zip(table, names, strict=True):
-        *above, last = fold(name, column)
+    for row, parts in zip(table, names, strict=True):
+        *above, last = _folded(parts, column)
         yield from (f"  {piece}" for piece in above)
         lead = f"  {pad(last, column)}{_right(_number(row.floor), sign)}{_right(_number(row.peers), sign)}"
         for index, block in enumerate(blocks):
             told = "".join(_cell(row.cells.get(label), mark, sign) for label in block)
             if index == 0 or told.strip():
                 yield (lead if index == 0 else blank) + told
+
+
+def _name(row: Row, shown: Callable[[str], str]) -> tuple[str, ...]:
+    return (shown(row.name), shown(f"({row.unit})")) if row.unit else (shown(row.name),)
+
+
+def _folded(parts: Sequence[str], column: int) -> Iterator[str]:
+    """A unit that does not fit beside its name stands whole below it."""
+    whole = " ".join(parts)
+    for part in [whole] if cells(whole) <= column else parts:
+        yield from fold(part, column)
 
 
 def _right(text: str, sign: int) -> str:

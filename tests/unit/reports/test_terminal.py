@@ -109,6 +109,23 @@ def test_the_gpu_that_is_broken_stands_out() -> None:
     assert re.findall(r"(.) (cnn\[.*?\])", said) == [("✗", "cnn[gpu5]"), ("✓", "cnn[gpu0-4,6-7]")]
 
 
+def test_gpus_that_are_well_are_joined_across_one_that_got_no_load() -> None:
+    checks = [replace(one, id=one.id.replace("cnn", name)) for name in ("cnn", "rnn") for one in per_gpu(8)]
+    for index in (3, 11):
+        checks[index] = replace(checks[index], outcome="skipped", summary="gpu3 gets no load")
+    said = terminal.render(run(*checks))
+    assert re.findall(r"  (.) ([a-z]+\[.*?\]|\d checks) ", said) == [
+        ("✓", "cnn[gpu0-2,4-7]"),
+        ("·", "2 checks"),
+        ("✓", "rnn[gpu0-2,4-7]"),
+    ]
+
+
+def test_a_unit_that_does_not_fit_beside_its_name_stays_whole() -> None:
+    rate = Measurement("gloo_all_reduce_16MiB", 0.66, "GB/s")
+    assert "  gloo_all_reduce_16MiB\n  (GB/s)  " in terminal.render(run(check("a.b", measurements=(rate,))))
+
+
 def test_what_failed_stands_first_and_a_table_tells_every_number() -> None:
     said = terminal.render(RUNS["slow"])
     assert said.index("fp16[gpu5]") < said.index("fp16[gpu0-4,6-7]") < said.index("\ncopy\n")
