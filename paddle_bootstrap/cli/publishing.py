@@ -70,8 +70,7 @@ def publish(
     """Show the terminal report on standard output, then write results.json and the reports: what cannot be written costs
     no more than that."""
     show(results, verbose=verbose)
-    path = path or store.default_path(environ)
-    store.write(results, path)
+    kept = _kept(results, path, environ)
     try:
         store.note_accepted(results, environ)
     except ConfigError as error:
@@ -79,7 +78,21 @@ def publish(
     for name, target in reports:
         store.write_text(FORMATS[name](results), target)
         progress.note(f"{name} report: {target}")
-    progress.step(f"results: {path}")
+    if kept:
+        progress.step(f"results: {kept}")
+
+
+def _kept(results: Results, path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Where results.json is. A user without a home of his own still gets the verdict and its exit code."""
+    chosen = path or store.default_path(environ)
+    try:
+        store.write(results, chosen)
+    except ConfigError as error:
+        if path is not None:
+            raise
+        progress.warn(f"the results are not kept: {error}; name a file: --results FILE")
+        return None
+    return chosen
 
 
 def show(results: Results, *, verbose: bool) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from paddle_bootstrap.cli import run
 from tests.fakes.host import H100, NO_GPU, FakeGpu, FakeHost
 from tests.integration.verified import Desk, Verified
 
@@ -287,3 +288,18 @@ def test_a_home_that_cannot_be_written_costs_a_warning(desk: Desk, monkeypatch: 
     assert done.code == 0
     assert "that this host was accepted is not kept for the next run: cannot write /proc/nowhere" in done.err
     assert (desk.folder / "junit.xml").exists()
+
+
+def test_a_user_without_a_home_gets_the_verdict(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    desk.on(PAIR, ("gpu1.rows.failed", "true"))
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
+    assert run(["verify", "--host", "-k", "rows", "--report", "junit.xml"]) == 1
+    said = capfd.readouterr()
+    assert said.out.startswith("REJECTED")
+    assert "the results are not kept: cannot write /proc/nowhere" in said.err
+    assert "--results FILE" in said.err
+    assert "==> results" not in said.err
+    assert (desk.folder / "junit.xml").exists()
+    assert run(["verify", "--host", "-k", "rows", "--results", "/proc/nowhere/r.json"]) == 2
