@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
+from pathlib import Path
+
 import pytest
 
 from paddle_bootstrap.errors import UsageError
@@ -53,6 +56,17 @@ def test_a_marker_that_nobody_knows_is_told(marker: str, site: Folder) -> None:
     site.checks(f"@pytest.mark.{marker}\ndef check_name(host):\n    pass\n")
     with pytest.raises(UsageError, match=r"cannot be listed: site.name: (level|requires|timeout)\(.*: give"):
         list_checks((site.path,), None)
+
+
+def test_the_examples_for_contributors_are_checks(site: Folder) -> None:
+    text = (Path(__file__).parents[3] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    example = text[text.index("    import pytest\n") : text.index("| fixture |")]
+    site.put("check_example.py", textwrap.dedent(example))
+    assert [(check.id, check.needs) for check in list_checks((site.path,), None)] == [
+        ("example.rows", ("each GPU", "NVML")),
+        ("example.device", ("each GPU", "CUDA driver")),
+        ("example.repeatable", ("each GPU", "target")),
+    ]
 
 
 def test_a_keyword_that_nobody_understands(site: Folder) -> None:
