@@ -6,9 +6,10 @@ from collections import Counter
 
 import pytest
 
-from paddle_bootstrap.harness import expect
+from paddle_bootstrap.harness import expect, few
+from paddle_bootstrap.harness.models import card_of, equal
 from paddle_bootstrap.harness.naming import named
-from paddle_bootstrap.host.facts import Unknown
+from paddle_bootstrap.host.facts import Unknown, Unsupported
 
 ALIKE = {  # what is compared -> how it is taken from a card's readings
     "model": lambda reading, index: reading.raw("name", index),
@@ -17,6 +18,7 @@ ALIKE = {  # what is compared -> how it is taken from a card's readings
     "W of power limit": lambda reading, index: part(reading.raw("power", index), "enforced_w"),
     "NVLinks up": lambda reading, index: up(reading.raw("nvlinks", index)),
 }
+PAIRS = ("nvlinks", "nvlink_errors", "peers", "ancestors")  # of two cards, or of a bridge that joins some: link.*
 
 
 def part(value, name):
@@ -45,6 +47,26 @@ def check_alike(device, gpus, reading, warn):
     odd = {what: told for what, take in ALIKE.items() if (told := difference(device, gpus, reading, take))}
     if odd:
         warn(f"{named(device)} is unlike the others: " + "; ".join(f"{what} {told}" for what, told in odd.items()))
+    lacking = lacks(device, gpus, reading)
+    if lacking:
+        warn(
+            f"{named(device)} has no {few(lacking)}, which most of its equals have: what they would tell was not judged"
+        )
+
+
+def lacks(device, gpus, reading):
+    """Readings that this card says it does not have, and most cards of its kind do. A slice has fewer of them (MIG)."""
+    own, sliced = reading.all(), (reading.raw("mig") or {}).get("current")
+    names = [name for name, value in own.items() if isinstance(value, Unsupported) and name not in PAIRS]
+    equals = [
+        gpu.index for gpu in gpus if gpu.index != device.index and equal(card_of(own), kind_of(reading, gpu.index))
+    ]
+    have = {name: sum(not isinstance(reading.raw(name, index), Unknown) for index in equals) for name in names}
+    return [] if sliced else [name for name in names if have[name] * 2 > len(equals)]
+
+
+def kind_of(reading, index):
+    return card_of({name: reading.raw(name, index) for name in ("pci_device_id", "name")})
 
 
 def difference(device, gpus, reading, take):

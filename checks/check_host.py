@@ -202,7 +202,9 @@ def check_device_nodes(host, warn):
         expected="/dev/nvidiactl, and /dev/nvidiaN for each GPU",
         fix=SEE_DRIVER,
     )
-    if problems.get("/dev/nvidia-uvm") == ABSENT:  # made at the first use of CUDA, by the setuid nvidia-modprobe
+    if problems.get("/dev/nvidia-uvm") == ABSENT and not isinstance(
+        host.container, str
+    ):  # made at the first use of CUDA, by the setuid nvidia-modprobe
         del problems["/dev/nvidia-uvm"]
         warn("/dev/nvidia-uvm is not there yet; device.cuda_driver shows whether CUDA can make it")
     expect(

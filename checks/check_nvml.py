@@ -15,12 +15,19 @@ HERE = Path(__file__).parent
 ERRORS = read(HERE / "nvml_errors.toml")
 ACTIONS = read(HERE / "recovery.toml")
 NO_PERMISSION = 4  # of one reading: its check says so, and is inconclusive
+ASIDE = (
+    "row_banks",
+    "nvlink_errors",
+    "memory_temperature",
+    "application_clocks",
+    "display",
+)  # read by checks of others
 XID = "dmesg | grep -i -e xid -e nvrm"
 
 
 @pytest.mark.level("quick", priority=1)
 @pytest.mark.requires("gpu")
-def check_answers(device, host, reading):
+def check_answers(device, host, reading, warn):
     """NVML opens the GPU and answers for it.
 
     Every check of one reading is skipped when that reading failed: this one says which did, and why.
@@ -46,6 +53,9 @@ def check_answers(device, host, reading):
         expected=f"an answer to each of {len(readings)} questions, or that the card has no such thing",
         **advice(code, device),
     )
+    refused = [name for name in ASIDE if getattr(readings[name], "code", None) == NO_PERMISSION]
+    if refused:
+        warn(f"this user may not read {few(refused)} of {named(device)}: not judged; run as root")
     unasked = {name: value for name, value in readings.items() if isinstance(value, Abandoned)}
     if unasked:  # for what happened elsewhere: the process that asks ended, or another card did not answer
         why = next(iter(unasked.values())).reason

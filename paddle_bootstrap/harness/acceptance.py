@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -62,7 +61,9 @@ def idle(accepted: Sequence[Acceptance], known: Collection[str]) -> tuple[str, .
     for row in accepted:
         name = row.check.partition("[")[0]
         if name not in known:
-            near = difflib.get_close_matches(name, sorted(known), n=1)
+            from difflib import get_close_matches  # slow to import, and seldom needed
+
+            near = get_close_matches(name, sorted(known), n=1)
             told = f"did you mean {near[0]}?" if near else "see all: paddle-bootstrap verify --list"
             found.append(f"accept: there is no check {row.check}; {told}")
     return tuple(found)

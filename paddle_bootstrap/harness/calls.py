@@ -36,6 +36,7 @@ class Calls:
         self._made: Counter[str] = Counter()  # calls of each kind: the same call may be made twice
         self._key = ""  # of the last round that was shared with the other GPUs
         self._last: Answer | None = None
+        self._rested = False
 
     def __call__(
         self,
@@ -82,9 +83,10 @@ class Calls:
             raise WorkloadBroken(f"{workload}: there is no target yet, and so nothing to run it in", {})
         if not isinstance(device, int):
             self._notes.seats.add((self._pool.name, None))
-            if self._load:
+            if self._load and not self._rested:
                 self._session.rounds.finish()
-                self._session.rest_other(self._pool)
+                self._session.rest_all()  # what it starts gets the cards' memory, also those that take one process
+                self._rested = True
             placed = {"device": device, **arguments} if device else arguments
             return Answer(self._pool.call(None, workload, self._folders, placed, deadline), None)
         self._notes.seats.add((self._pool.name, self._seat(device)))

@@ -32,7 +32,7 @@ _FRAME = re.compile(r'Current thread.*?\n  File "(?P<file>[^"]+)", line (?P<line
 class WorkloadFailed(CheckFailed):
     """What happened to a call inside the target: evidence about the host."""
 
-    def __init__(self, cause: Cause, summary: str, evidence: Mapping[str, str], **told: str | None) -> None:
+    def __init__(self, cause: Cause, summary: str, evidence: Mapping[str, str], **told: Any) -> None:
         super().__init__(summary, **told)
         self.cause = cause
         self.evidence = dict(evidence)

@@ -31,6 +31,7 @@ class Model:
     fp16: float | None = None  # bf16's too, where the card has it
     nvlink_gbs: float | None = None  # both directions together
     bridge: bool = False  # its links are there only where a bridge joins two cards
+    mesh_peers: int | None = None  # cards that it reaches, where no switch joins them all
     unsure: bool = False  # its ids are recalled: they count only with the name
 
 

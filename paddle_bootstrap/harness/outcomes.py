@@ -10,8 +10,10 @@ import pytest
 
 from paddle_bootstrap.harness.channel import WorkloadFailed
 from paddle_bootstrap.harness.clock import CheckHung
+from paddle_bootstrap.harness.devices import Device, NoDevice
 from paddle_bootstrap.harness.expect import CheckFailed
 from paddle_bootstrap.harness.fixtures import RequirementMissing
+from paddle_bootstrap.harness.naming import named
 from paddle_bootstrap.harness.notes import Notes
 from paddle_bootstrap.harness.subject import TEXT
 from paddle_bootstrap.results.model import Cause, CheckResult, Outcome
@@ -27,6 +29,16 @@ def printable(result: CheckResult) -> CheckResult:
     cleaned["warnings"] = tuple(map(clean, result.warnings))
     cleaned["evidence"] = {name: clean(text) for name, text in result.evidence.items()}
     return replace(result, **cleaned)
+
+
+def placed(result: CheckResult, device: Device | NoDevice | None) -> CheckResult:
+    """A failure on one card says where that card is, for whoever stands before the rack: address and UUID."""
+    gpu = device.gpu if isinstance(device, Device) else None
+    if result.outcome != "failed" or gpu is None or not isinstance(device, Device):
+        return result
+    if str(gpu.pci_address) in f"{result.summary} {result.measured}":
+        return result
+    return replace(result, measured="; ".join(filter(None, (result.measured, named(device)))))
 
 
 def left_itself_out(path: Path, said: Any) -> CheckResult:

@@ -20,7 +20,7 @@ from paddle_bootstrap.harness.expect import CheckFailed
 from paddle_bootstrap.harness.fixtures import RequirementMissing
 from paddle_bootstrap.harness.markers import CHECK_SECONDS, LEVELS, MARKERS, cost_of, level_of, require_known_markers
 from paddle_bootstrap.harness.notes import Notes, clock_of, notes_of, notes_on
-from paddle_bootstrap.harness.outcomes import judged, left_itself_out, printable, said, unreadable
+from paddle_bootstrap.harness.outcomes import judged, left_itself_out, placed, printable, said, unreadable
 from paddle_bootstrap.harness.readings import NotSupported
 from paddle_bootstrap.harness.subject import TEXT, Session
 from paddle_bootstrap.results.model import CheckResult
@@ -193,7 +193,7 @@ class Plugin:
         written = {name.removeprefix("Captured ").split()[0]: text for name, text in report.sections if text.strip()}
         self._captured = {f"check's {name}": text[-TEXT:] for name, text in written.items()}
         if call.when == "teardown":
-            result = self._allowed(self._result(item), item)
+            result = self._allowed(placed(self._result(item), device_of(item)), item)
             self._hold(result, item)
             self.add(result)
         return report

@@ -90,7 +90,7 @@ class Reading:
             whose = "it" if index == self._device.index else f"gpu{index}"
             raise NotSupported(f"{whose} has no {name}: {value.reason}")
         if value.code == NO_PERMISSION and not isinstance(value, Abandoned):
-            pytest.skip(f"{name} of gpu{index} may not be read by this user: {value.reason}")
+            pytest.skip(f"{name} of gpu{index} may not be read by this user: {value.reason}; run it as root")
         pytest.skip(f"{name} of gpu{index} was not read: see nvml.answers[gpu{index}]")
 
     def raw(self, name: str, index: int | str | None = None) -> Any:

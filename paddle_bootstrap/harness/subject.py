@@ -110,6 +110,11 @@ class Session:
             if pool is not working:
                 pool.rest()
 
+    def rest_all(self) -> None:
+        """The same before a load that starts processes of its own; on the CPU there is nothing to give back."""
+        for pool in self.pools() if self.subject.device == "gpu" else ():
+            pool.rest()
+
     def evidence(self, seats: set[tuple[str, Seat]]) -> dict[str, str]:
         """What the workers of ``seats`` have written."""
         used = [(pool, seat) for pool in self.pools() for name, seat in seats if name == pool.name]

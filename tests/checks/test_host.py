@@ -76,7 +76,9 @@ UNDER_WSL = both(
     driver(kernel_module=Unknown("not loaded")),
 )
 
+NO_UVM = nodes(**{**TWO_NODES, "nvidia_uvm": ABSENT})
 BAD = [
+    ("device_nodes", both(NO_UVM, host(container="docker")), ["1 device nodes cannot be used", "/dev/nvidia-uvm"]),
     ("driver_loaded", driver(kernel_module=Unknown("not loaded")), ["no usable kernel module", "not loaded"]),
     ("driver_loaded", driver(kernel_module=Unknown("not loaded")), ["modprobe nvidia", "dkms", "secure boot"]),
     ("driver_loaded", both(UNDER_WSL, driver(library=UNREAD)), ["the NVIDIA driver is missing"]),

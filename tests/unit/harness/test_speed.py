@@ -69,7 +69,7 @@ def test_below_its_floor_a_card_fails_with_what_to_do(on: OnHost) -> None:
     assert [result.outcome for result in results.values()] == ["passed", "failed", "passed", "passed"]
     slow = results["[gpu1]"]
     assert slow.summary == "matmul_fp16 500 TFLOP/s: below its floor of 547.5"
-    assert slow.measured == "500 TFLOP/s"
+    assert str(slow.measured).startswith("500 TFLOP/s; gpu1 (0000:11:00.0, GPU-")
     assert (slow.expected or "").startswith("floor 547.5 (0.75 x 730")
     assert slow.likely
     assert slow.fix
