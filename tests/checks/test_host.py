@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from paddle_bootstrap.host.facts import DeviceNode, HostFacts, Late, KernelLine, Unknown
+from paddle_bootstrap.host.facts import DeviceNode, HostFacts, KernelLine, Late, Unknown
 from paddle_bootstrap.lock.model import Build
 from tests.checks.alone import alone
 from tests.checks.judging import Judged, fails, passes, seen, warns
