@@ -88,6 +88,12 @@ def _mirrors(records: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(record["mirror"].partition(" (")[0] for record in records))
 
 
+def failed(results: Results) -> str:
+    """Which checks failed, where there are several: the next command below is that of one."""
+    found = list(names([check for check in results.checks if check.counts_as == "failed"]))
+    return f"failed: {_few(found)}" if len(found) > 1 else ""
+
+
 def closing(results: Results) -> str:
     """What to do now."""
     if results.verdict == "inconclusive":
@@ -107,8 +113,11 @@ def _for(id_: str) -> str:
 def _open(checks: tuple[CheckResult, ...]) -> str:
     without = list(names([check for check in checks if check.required and check.outcome in ("skipped", "error")]))
     if without:
-        more = f" and {len(without) - _NAMED} more" if len(without) > _NAMED else ""
-        return f"required, but without an answer: {', '.join(without[:_NAMED])}{more}"
+        return f"required, but without an answer: {_few(without)}"
     if checks:
         return "every check was skipped: nothing was proved"
     return "no check ran: nothing was proved; leave out -k, or give one that matches"
+
+
+def _few(ids: list[str]) -> str:
+    return ", ".join(ids[:_NAMED]) + (f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else "")

@@ -189,8 +189,9 @@ class _Page:
             f"{told or 'no check ran'} in {results.seconds:.1f} s; level {results.level}; exit code {results.exit_code}"
         )
         yield from self.wrap(counts, WIDTH)
-        lines = self.wrap(headline.closing(results), WIDTH - 6, whole_words=True)
-        yield from (f"{'      ' if index else ''}{line}" for index, line in enumerate(lines) if line)
+        closing = self.wrap(headline.closing(results), WIDTH - 6, whole_words=True)
+        for lines in (self.wrap(headline.failed(results), WIDTH - 6), closing):
+            yield from (f"{'      ' if index else ''}{line}" for index, line in enumerate(lines) if line)
         if not self.verbose and any(
             check.evidence for check in results.checks if check.counts_as in ("failed", "error")
         ):

@@ -177,7 +177,7 @@ def test_what_every_gpu_says_is_said_once() -> None:
     said = terminal.render(RUNS["rejected"])
     assert said.count("signal 11 after 2.1 s") == said.count("signal 11 after 2.2 s") == 1
     assert said.count("a driver that is too old, or a GPU that is broken") == 1
-    assert said.count("load[gpu0-1]") == 1
+    assert said.count(" load[gpu0-1]") == 1
 
 
 def test_skips_are_counted_and_named_when_asked() -> None:
@@ -207,7 +207,11 @@ def test_a_broken_check_shows_its_traceback_and_a_failed_one_where_to_look() -> 
     [
         ("rehearsal", "next: the same on a GPU host: paddle-bootstrap up"),
         ("warned", "to use it: source /srv/paddle/bin/activate"),
-        ("rejected", f"next, for architecture.build: {NO_CODE.fix}"),
+        (
+            "rejected",
+            "failed: architecture.build, device.cnn[gpu0-1], libraries.load[gpu0-1] "
+            f"next, for architecture.build: {NO_CODE.fix}",
+        ),
         ("inconclusive", "inconclusive: required, but without an answer: host.cpu, site.scratch"),
         ("nothing", "inconclusive: no check ran: nothing was proved; leave out -k, or give one that matches"),
     ],
@@ -215,6 +219,11 @@ def test_a_broken_check_shows_its_traceback_and_a_failed_one_where_to_look() -> 
 def test_the_end_says_exit_code_and_what_to_do(name: str, says: str) -> None:
     words = " ".join(terminal.render(RUNS[name]).split())
     assert f"; level quick; exit code {RUNS[name].exit_code} {says}" in words
+
+
+def test_one_failure_is_not_listed_once_more() -> None:
+    broken = check("memory.rows[gpu3]", device="gpu3", outcome="failed", summary="no row is left", fix="replace it")
+    assert "failed: " not in terminal.render(run(broken))
 
 
 def test_what_two_mirrors_brought_is_one_wheel() -> None:
