@@ -137,7 +137,8 @@ class Plugin:
         if why := self._left_out.get(family(item)) or self._too_late(item):
             pytest.skip(f"left out by --within: {why}")
         device = device_of(item)
-        if device and level_of(item) != "quick" and (why := self.session.trial.held.get(device.label)):
+        loads = level_of(item) != "quick" and bool({"run", "cuda"} & set(getattr(item, "fixturenames", ())))
+        if device and loads and (why := self.session.trial.held.get(device.label)):
             pytest.skip(f"{device.label} gets no load: {why}")
         if why := self._silent(item):
             pytest.skip(why)

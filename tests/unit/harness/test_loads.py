@@ -100,11 +100,13 @@ def test_a_check_of_the_host_names_the_cards_that_get_no_load(site: Folder, run:
     site.checks(f"""
     def check_log():
         expect(False, "Xid 79 on gpu1", measured="a line", expected="none", fix="reboot", cards=["gpu1"])
-    {STANDARD}def check_load(device):
+    {STANDARD}def check_load(device, cuda):
+        pass
+    {STANDARD}def check_counters(device):
         pass
     """)
     results = run(gpus=2, level="standard")
-    assert results["site.load[gpu0]"].outcome == "passed"
+    assert results["site.load[gpu0]"].outcome == results["site.counters[gpu1]"].outcome == "passed"
     assert results["site.load[gpu1]"].summary.startswith("gpu1 gets no load: site.log failed")
 
 
