@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import traceback
 from collections.abc import Sequence
@@ -54,7 +53,9 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in VERBS and not name.startswith("-"):
-            near = difflib.get_close_matches(name, VERBS, n=1)
+            from difflib import get_close_matches  # slow to import, and seldom needed
+
+            near = get_close_matches(name, VERBS, n=1)
             ctx.fail(
                 f"no such verb: {name!r}; {f'did you mean {near[0]}?' if near else 'it is one of ' + ', '.join(VERBS)}"
             )

@@ -183,7 +183,18 @@ def choose(wanted: str | None, minors: Collection[str], environ: Mapping[str, st
 
 def at(wanted: str) -> Interpreter:
     """The Python at the path ``wanted``, or in the environment or installation there."""
-    return probe(Path(wanted, "bin", "python3") if os.path.isdir(wanted) else wanted)  # noqa: PTH112 never an error
+    path = os.path.join(wanted, "bin", "python3") if os.path.isdir(wanted) else wanted  # noqa: PTH112, PTH118 never an error
+    try:
+        told = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return probe(path)
+    return _asked_once(path, (told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns))
+
+
+@functools.cache
+def _asked_once(path: str, _state: tuple[int, ...]) -> Interpreter:
+    """A run asks for the named Python more than once, and each answer is a process; another file is another question."""
+    return probe(path)
 
 
 def version_of(wanted: str | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import logging
 from collections.abc import Iterator, Mapping
@@ -77,5 +76,7 @@ def _unknown(data: Mapping[str, Any]) -> Iterator[str]:
 def _strange(where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> Iterator[str]:
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
+            from difflib import get_close_matches  # slow to import, and seldom needed
+
+            near = get_close_matches(key, known, n=1)
             yield f"{where}{key}{f' (did you mean {near[0]}?)' if near else ''}"

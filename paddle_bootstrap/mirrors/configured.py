@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -71,7 +70,9 @@ def named(wanted: str, cwd: Path, tables: Sequence[Table] = ()) -> Mirror:
     known_rows = {mirror.name.lower(): mirror for mirror in rows(tables)}
     if wanted.lower() in known_rows:
         return known_rows[wanted.lower()]
-    near = difflib.get_close_matches(wanted.lower(), known_rows, n=3, cutoff=0.4)
+    from difflib import get_close_matches  # slow to import, and seldom needed
+
+    near = get_close_matches(wanted.lower(), known_rows, n=3, cutoff=0.4)
     known = f"known mirrors: {', '.join(known_rows)}; or give an address: https://HOST/simple"
     raise UsageError(
         f"unknown mirror: {wanted!r}", hint=f"did you mean {' or '.join(near)}? {known}" if near else known

@@ -5,7 +5,6 @@ A mirror that cannot be meant as written would else be found out in the middle o
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import stat
@@ -47,7 +46,9 @@ def merged(files: Sequence[tuple[Path, Sequence[Mapping[str, Any]]]]) -> tuple[d
 
 
 def nearest(key: str, known: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(key, known, n=1)
+    from difflib import get_close_matches  # slow to import, and seldom needed
+
+    near = get_close_matches(key, known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
 
 

@@ -8,14 +8,15 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from threading import Thread
 
-from paddle_bootstrap.host.collect import collect
 from paddle_bootstrap.host.facts import HostFacts, Unknown
-from paddle_bootstrap.results import store
 from paddle_bootstrap.stages.wish import Wish
 
 
 def read_facts(wish: Wish) -> HostFacts:
     """This host, and the file systems that the target and the store are on."""
+    from paddle_bootstrap.host.collect import collect  # with a named lock nobody asks, and the imports are slow
+    from paddle_bootstrap.results import store
+
     facts = collect(root=wish.root, environ=wish.environ, paths={"target": wish.env, "store": wish.store})
     return replace(facts, accepted=_accepted(facts, store.last_accepted(wish.environ, facts.hostname)))
 

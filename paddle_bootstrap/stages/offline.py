@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from paddle_bootstrap import progress
-from paddle_bootstrap.bundle import opening
 from paddle_bootstrap.errors import NoMirrorServes
 from paddle_bootstrap.fetch.fetch import Fetched
 from paddle_bootstrap.fetch.store import Store
+from paddle_bootstrap.fetch.transfer import TransferRecord
 from paddle_bootstrap.lock.model import Wheel
 from paddle_bootstrap.stages.wish import Wish
 
@@ -20,6 +20,8 @@ def offline(wish: Wish, bundle: Path | None, allowed: Path | None) -> Wish:
     """``wish`` without a network; what it leaves open of lock and Python is the bundle's. Raises as ``opening.opened``."""
     if bundle is None:
         return replace(wish, offline=True)
+    from paddle_bootstrap.bundle import opening  # few runs have a bundle
+
     started = time.monotonic()
     found = opening.opened(bundle, allowed)
     progress.note(f"{bundle}: read in {time.monotonic() - started:.1f} s")
@@ -40,5 +42,9 @@ def bring(wish: Wish, wheels: Sequence[Wheel], *, unpacked: bool) -> Fetched:
             tried=[wheel.filename for wheel in missing],
             hint="give a bundle that holds them: --offline BUNDLE; or run `paddle-bootstrap fetch` where there is a network",
         )
-    records = opening.bring(wish.bundle, missing, store) if missing and wish.bundle else ()
+    records: tuple[TransferRecord, ...] = ()
+    if missing and wish.bundle:
+        from paddle_bootstrap.bundle import opening
+
+        records = opening.bring(wish.bundle, missing, store)
     return Fetched({wheel.filename: store.path(wheel.sha256, wheel.filename) for wheel in wheels}, records)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from paddle_bootstrap.install.target import TargetState, own_python
 from paddle_bootstrap.lock import pylock
 from paddle_bootstrap.lock.model import Lock, Selection, Wheel
 from paddle_bootstrap.mirrors import ranking
-from paddle_bootstrap.stages.choosing import Choice, choose_build, lock_for
-from paddle_bootstrap.stages.facts import reading_facts
+from paddle_bootstrap.stages.choosing import Choice, Facts, choose_build, lock_for
+from paddle_bootstrap.stages.facts import read_facts, reading_facts
 from paddle_bootstrap.stages.interpreters import choose_python
 from paddle_bootstrap.stages.mirrors import mirrors_of
 from paddle_bootstrap.stages.wish import Wish
@@ -59,7 +60,7 @@ class Plan:
 
 def plan_target(wish: Wish, choice: Choice | None = None) -> Plan:
     """Decide the build, the interpreter, the CUDA libraries and the wheels. Refuses a target that is not ours to change."""
-    choice = choice or choose_build(wish, reading_facts(wish))
+    choice = choice or choose_build(wish, _facts(wish))
     state = target.inspect(wish.env, wish.python, in_place=wish.in_place, store=wish.store)
     plan = replace(_plan(wish, choice, state.interpreter, unpacked=True), state=state)
     if not plan.is_current:
@@ -69,10 +70,15 @@ def plan_target(wish: Wish, choice: Choice | None = None) -> Plan:
 
 def plan_fetch(wish: Wish) -> Plan:
     """Decide what to fetch; the target is only looked at for its Python, if it is there."""
-    choice = choose_build(wish, reading_facts(wish))
+    choice = choose_build(wish, _facts(wish))
     python = wish.env / "bin" / "python"
     interpreter = pythons.probe(python) if wish.python is None and python.exists() else None
     return _plan(wish, choice, interpreter, unpacked=False)
+
+
+def _facts(wish: Wish) -> Facts:
+    """With a named lock nobody asks for them: then no process is started to read them."""
+    return reading_facts(wish) if wish.lock is None else partial(read_facts, wish)
 
 
 def _plan(wish: Wish, choice: Choice, interpreter: Interpreter | None, *, unpacked: bool) -> Plan:

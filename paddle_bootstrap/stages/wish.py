@@ -6,13 +6,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from paddle_bootstrap.bundle.opening import Opened
 from paddle_bootstrap.fetch.patience import Terms
 from paddle_bootstrap.harness.acceptance import Acceptance
 from paddle_bootstrap.lock.model import Device
 from paddle_bootstrap.results.model import Level
+
+if TYPE_CHECKING:  # few runs have a bundle
+    from paddle_bootstrap.bundle.opening import Opened
 
 
 @dataclass(frozen=True)
