@@ -22,7 +22,7 @@ def check_health(device, reading):
     assert not reading("rows")["failed"], "a row is lost"
 
 @pytest.mark.level("standard", seconds=1)
-def check_load(device, reading):
+def check_load(device, reading, cuda):
     \"\"\"A load of the site's.\"\"\"
 
 @pytest.mark.level("standard", seconds=100)
