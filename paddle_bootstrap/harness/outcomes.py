@@ -41,6 +41,19 @@ def placed(result: CheckResult, device: Device | NoDevice | None) -> CheckResult
     return replace(result, measured="; ".join(filter(None, (result.measured, named(device)))))
 
 
+def of_two(name: str, first: Path, second: Path) -> CheckResult:
+    """The id of two checks: the second is not run, and nothing that is said of the id would be clear."""
+    return CheckResult(
+        id=name,
+        title="an id is one check's",
+        level="quick",
+        outcome="error",
+        cause="raised",
+        summary=f"{second} holds a check {name}, and so does {first}",
+        fix=f"rename the file or the check: {second}",
+    )
+
+
 def left_itself_out(path: Path, said: Any) -> CheckResult:
     why = str(said[2] if isinstance(said, tuple) else said).removeprefix("Skipped: ")
     return CheckResult(

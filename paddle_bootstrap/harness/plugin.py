@@ -20,7 +20,7 @@ from paddle_bootstrap.harness.expect import CheckFailed
 from paddle_bootstrap.harness.fixtures import RequirementMissing
 from paddle_bootstrap.harness.markers import CHECK_SECONDS, LEVELS, MARKERS, cost_of, level_of, require_known_markers
 from paddle_bootstrap.harness.notes import Notes, clock_of, notes_of, notes_on
-from paddle_bootstrap.harness.outcomes import judged, left_itself_out, placed, printable, said, unreadable
+from paddle_bootstrap.harness.outcomes import judged, left_itself_out, of_two, placed, printable, said, unreadable
 from paddle_bootstrap.harness.readings import NotSupported
 from paddle_bootstrap.harness.subject import TEXT, Session
 from paddle_bootstrap.results.model import CheckResult
@@ -79,8 +79,17 @@ class Plugin:
         item.extra_keyword_matches.add(check_id(item))
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        self.session.trial.known |= {check_id(item).partition("[")[0] for item in items}
-        items[:] = sorted((item for item in items if self._wanted(item)), key=position)
+        items[:] = sorted((item for item in items if self._is_first(item) and self._wanted(item)), key=position)
+
+    def _is_first(self, item: pytest.Item) -> bool:
+        """Two checks of one id could not be told apart; the very same file may come twice, with a bundle and by --checks."""
+        name = check_id(item).partition("[")[0]
+        first = self.session.trial.known.setdefault(name, item.path)
+        if first == item.path:
+            return True
+        if first.read_bytes() != item.path.read_bytes() and not any(result.id == name for result in self.results):
+            self.add(of_two(name, first, item.path))
+        return False
 
     def _wanted(self, item: pytest.Item) -> bool:
         if LEVELS.index(level_of(item)) > LEVELS.index(self.session.options.level):
@@ -166,8 +175,11 @@ class Plugin:
         silent, device = self.session.sweeps.silent(), device_of(item)
         if "NVML" in silent and (device or item.get_closest_marker("requires")):
             return f"the driver hangs ({silent['NVML']}): see host.driver_loaded"
-        label = device.label if device else None
-        return f"{label} hangs ({silent[label]}): see nvml.answers[{label}]" if label in silent else None
+        asked = (
+            [device.label] if device else list(silent) if item.get_closest_marker("requires") else []
+        )  # CUDA opens all
+        hangs = next((label for label in asked if label in silent), None)
+        return f"{hangs} hangs ({silent[hangs]}): see nvml.answers[{hangs}]" if hangs else None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:

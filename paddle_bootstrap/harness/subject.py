@@ -65,7 +65,9 @@ class Trial:
     pool: Pool | None  # of workers in the target
     bare: Pool = field(init=False)  # of workers in our own Python: the CUDA driver without a framework
     held: dict[str, str] = field(default_factory=dict)  # "gpu3" -> why it gets no load
-    known: set[str] = field(default_factory=set)  # every check there is, chosen or not: "memory.rows"
+    known: dict[str, Path] = field(
+        default_factory=dict
+    )  # every check there is, chosen or not: "memory.rows" -> its file
     began: float = field(default_factory=time.monotonic)
     room: float | None = field(init=False)  # seconds that --within leaves to the folders to come
 

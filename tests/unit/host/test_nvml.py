@@ -255,3 +255,8 @@ def test_nothing_is_asked_twice_and_nothing_is_changed(read: Read, tmp_path: Pat
     asked = [name for name in asked if name != "sys.exit"]
     assert len(asked) == len(set(asked)) == 4 + 2 * 7
     assert not [name for name in asked if "Set" in name]
+
+
+def test_the_deadlines_of_a_hanging_driver_add_up_to_less_than_twenty_seconds() -> None:
+    """A card that cannot be opened, others asked again after it, and a reading that hangs: one after the other."""
+    assert nvml.START_SECONDS + nvml.START_SECONDS / 2 + nvml.CALL_SECONDS <= 16
