@@ -36,6 +36,23 @@ def name_of(check: CheckResult) -> str:
     return check.id.partition(".")[2] or check.id
 
 
+def groups(checks: Sequence[CheckResult], *, apart: bool) -> list[tuple[str, tuple[CheckResult, ...]]]:
+    """The checks by group. Unless ``apart``, groups that were skipped as a whole for one reason are one, after the others."""
+    found = [(group, tuple(some)) for group, some in groupby(checks, key=group_of)]
+    if apart:
+        return found
+    judged, left_out = [], dict[str, list[tuple[str, tuple[CheckResult, ...]]]]()
+    for group, some in found:
+        reasons = {_skipped(check) for check in some}
+        if len(reasons) == 1 and (reason := reasons.pop()):
+            left_out.setdefault(reason, []).append((group, some))
+        else:
+            judged.append((group, some))
+    for alike in left_out.values():
+        judged.append((", ".join(group for group, _ in alike), tuple(check for _, some in alike for check in some)))
+    return judged
+
+
 def rows(checks: Sequence[CheckResult]) -> Iterator[Row]:
     """The lines for the checks of one group: those skipped for one reason are counted, GPUs that are alike are joined,
     also across one that is not."""

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from paddle_bootstrap.reports import headline, measured
 from paddle_bootstrap.reports.columns import cells, fold, pad, printable, wrap
-from paddle_bootstrap.reports.gathering import Row, group_of, name_of, rows
+from paddle_bootstrap.reports.gathering import Row, group_of, groups, name_of, rows
 from paddle_bootstrap.results import table
 from paddle_bootstrap.results.model import CheckResult, Measurement, Outcome, Results
 
@@ -67,9 +67,9 @@ class _Page:
 
     def body(self, results: Results) -> Iterator[str]:
         """Every check; groups and checks that failed come first."""
-        groups = [(group, tuple(some)) for group, some in groupby(results.checks, key=group_of)]
-        groups.sort(key=lambda found: min(map(_gravity, found[1])))
-        found = [(group, list(self._rows(tuple(sorted(some, key=_gravity))))) for group, some in groups]
+        sections = groups(results.checks, apart=self.verbose)
+        sections.sort(key=lambda found: min(map(_gravity, found[1])))
+        found = [(group, list(self._rows(tuple(sorted(some, key=_gravity))))) for group, some in sections]
         widths = [cells(row.name) for _, some in found for row in some]
         column = max((width for width in widths if width <= _NAME), default=0)
         for group, some in found:
