@@ -49,7 +49,9 @@ def groups(checks: Sequence[CheckResult], *, apart: bool) -> list[tuple[str, tup
         else:
             judged.append((group, some))
     for alike in left_out.values():
-        judged.append((", ".join(group for group, _ in alike), tuple(check for _, some in alike for check in some)))
+        judged.append(
+            (", ".join(dict.fromkeys(group for group, _ in alike)), tuple(check for _, some in alike for check in some))
+        )
     return judged
 
 

@@ -14,7 +14,7 @@ from paddle_bootstrap.reports.columns import cells, fold, pad, printable, wrap
 from paddle_bootstrap.reports.gathering import ranges
 from paddle_bootstrap.reports.measured import number
 from paddle_bootstrap.results.model import CheckResult, Measurement
-from tests.unit.results.runs import CRASHED, NO_CODE, RUNS, check, per_gpu, run
+from tests.unit.results.runs import CRASHED, NO_CODE, RUNS, check, per_gpu, run, skipped
 
 PARTS = [
     "a",
@@ -282,3 +282,13 @@ def test_a_long_list_of_what_is_open_is_cut_and_gpus_are_joined() -> None:
 def test_a_run_that_left_something_out_says_so_above_the_checks() -> None:
     partly = replace(RUNS["warned"], asked={"-k": "host or cnn", "--gpus": "0,1"})
     assert "  partly  -k host or cnn, --gpus 0,1" in terminal.render(partly).splitlines()
+
+
+def test_groups_that_were_left_out_for_one_reason_are_one_section() -> None:
+    """A rehearsal leaves out every GPU's check: ten groups would hide the one that was judged."""
+    checks = [skipped("kernel.noise"), skipped("memory.rows"), check("host.disk"), skipped("memory.size")]
+    told = terminal.render(run(*checks)).splitlines()
+    assert told.index("host") < told.index("kernel, memory")
+    assert told[told.index("kernel, memory") + 1] == "  · 3 checks  rehearsal on the CPU"
+    verbose = terminal.render(run(*checks), verbose=True).splitlines()
+    assert {"kernel", "memory"} <= set(verbose)
