@@ -110,6 +110,15 @@ def load(paths: Sequence[Path]) -> dict[str, Any]:
     return merged
 
 
+def file_of(paths: Sequence[Path], key: str) -> Path | None:
+    """The strongest of ``paths`` that sets ``key``, itself or in one of its tables."""
+    for path in paths:
+        data = _read(path)
+        if key in data or any(key in table for name in TABLES if isinstance(table := data.get(name), dict)):
+            return path
+    return None
+
+
 def audit_exceptions(paths: Sequence[Path]) -> tuple[Exempt, ...]:
     """The ``[[audit.exception]]`` tables of all ``paths``."""
     found = [(path, _read(path).get("audit")) for path in paths]

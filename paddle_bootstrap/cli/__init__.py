@@ -91,6 +91,8 @@ def run(argv: Sequence[str]) -> int:
         return 2
     except click.ClickException as error:
         error.show()
+        if file := _origin(error):
+            click.echo(f"next:  correct it in {file}", err=True)
         return 2
     except BootstrapError as error:
         _show(error)
@@ -105,6 +107,12 @@ def run(argv: Sequence[str]) -> int:
         click.echo("\nThis is a bug in paddle-bootstrap: please report it with the lines above.", err=True)
         return 70
     return outcome if isinstance(outcome, int) else 0
+
+
+def _origin(error: click.ClickException) -> object:
+    from paddle_bootstrap.cli.options import origin  # rarely needed, and --help shall start at once
+
+    return origin(error)
 
 
 def _interrupted(*, in_place: bool) -> int:

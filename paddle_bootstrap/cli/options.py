@@ -50,6 +50,7 @@ MIRROR_TABLES = "paddle_bootstrap.mirror_tables"  # where a run keeps the user's
 
 EXCEPTIONS = "paddle_bootstrap.audit_exceptions"  # and [[audit.exception]]
 ACCEPTED = "paddle_bootstrap.accepted"  # and the rows of accept
+FILES = "paddle_bootstrap.settings_files"  # and where all of that came from
 
 
 def _rate(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
@@ -108,6 +109,7 @@ def _load_settings(ctx: click.Context, _param: click.Parameter, value: Path | No
     ctx.meta[MIRROR_TABLES] = config.mirror_tables(files)
     ctx.meta[EXCEPTIONS] = config.audit_exceptions(files)
     ctx.meta[ACCEPTED] = config.acceptances(files)
+    ctx.meta[FILES] = files
     ctx.default_map = {key.replace("-", "_"): item for key, item in settings.items()}
 
 
@@ -332,6 +334,15 @@ def mirror_tables() -> tuple[dict[str, Any], ...]:
     context = click.get_current_context(silent=True)
     found: tuple[dict[str, Any], ...] = context.meta.get(MIRROR_TABLES, ()) if context else ()
     return found
+
+
+def origin(error: click.ClickException) -> Path | None:
+    """The settings file that holds the value which ``error`` is about; None: it came from elsewhere."""
+    if not isinstance(error, click.BadParameter) or error.ctx is None or error.param is None or not error.param.name:
+        return None
+    if error.ctx.get_parameter_source(error.param.name) is not ParameterSource.DEFAULT_MAP:
+        return None
+    return config.file_of(error.ctx.meta[FILES], error.param.name.replace("_", "-"))
 
 
 def _accepted() -> tuple[Acceptance, ...]:

@@ -107,7 +107,8 @@ class Plugin:
         room = self.session.trial.room
         if room is not None:  # of what -k has left
             meant = devices(self.session.facts()) if self.session.subject.device == "gpu" else ()
-            self._left_out, self.session.trial.room = left_out(session.items, room, len(meant))
+            items = [item for item in session.items if not self._rehearsed(item)]
+            self._left_out, self.session.trial.room = left_out(items, room, len(meant))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(

@@ -135,7 +135,9 @@ class Unpacking:
     def taken(self, inflating: Inflating) -> None:
         """It is the caller's now; ``news`` is held."""
         last = len(self._waiting) - 1
-        del self._waiting[next(at for at in range(last, -1, -1) if self._waiting[at] is inflating)]  # it is near the end
+        del self._waiting[
+            next(at for at in range(last, -1, -1) if self._waiting[at] is inflating)
+        ]  # it is near the end
 
     def work(self, inflating: Inflating) -> None:
         """Unpack as much of it as is there. Raises RefusedWheel, Stopped, OSError."""

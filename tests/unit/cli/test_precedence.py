@@ -76,3 +76,13 @@ def test_the_active_environment_is_the_target_unless_it_is_the_tools(
     assert plan()["target"] == f"{here}/active"
     monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
     assert plan()["target"] == f"{here}/.venv-paddle"
+
+
+@pytest.mark.parametrize("setting", ['level = "deeep"', 'within = "soon"', 'gpus = "0,0"'])
+def test_a_value_that_cannot_be_meant_names_its_file(command: Command, here: Path, setting: str) -> None:
+    write(here / "home/.config/paddle-bootstrap/paddle-bootstrap.toml", setting)
+    said = command("verify", "--host")
+    assert (said.code, said.out) == (2, "")
+    assert f"next:  correct it in {here}/home/.config/paddle-bootstrap/paddle-bootstrap.toml\n" in said.err
+    key = setting.partition(" ")[0]
+    assert "next:" not in command("verify", "--host", f"--{key}", "0,0").err, "a flag's own mistake is not the file's"

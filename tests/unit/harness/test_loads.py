@@ -110,6 +110,22 @@ def test_a_check_of_the_host_names_the_cards_that_get_no_load(site: Folder, run:
     assert results["site.load[gpu1]"].summary.startswith("gpu1 gets no load: site.log failed")
 
 
+def test_a_rehearsal_has_time_for_what_it_runs(site: Folder, run: Run) -> None:
+    """What needs a GPU is left out anyway, and takes none of it."""
+    site.checks("""
+    @pytest.mark.level("standard", seconds=50, priority=1)
+    @pytest.mark.requires("gpu")
+    def check_gpu(device):
+        pass
+    @pytest.mark.level("standard", seconds=20, priority=2)
+    def check_cpu(device):
+        pass
+    """)
+    results = run(level="standard", within=60)
+    assert results["site.gpu[cpu]"].summary == "rehearsal on the CPU"
+    assert results["site.cpu[cpu]"].outcome == "passed"
+
+
 def test_what_took_longer_than_it_says_leaves_no_time_for_the_next(site: Folder, run: Run) -> None:
     """A scheduler would end the run before its results are written."""
     site.checks("""
