@@ -76,7 +76,11 @@ def cpu_target(test_store: Path) -> Path:
     command = ["install", "--device", "cpu", "--env", str(target), "--store", str(test_store), "--python", python]
     with alone("cpu-target"):
         done = subprocess.run(
-            [sys.executable, "-m", "paddle_bootstrap", *command], capture_output=True, text=True, timeout=900, check=False
+            [sys.executable, "-m", "paddle_bootstrap", *command],
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
         )
     assert done.returncode == 0, done.stderr
     return target

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,89 +13,24 @@ import click
 from click.core import ParameterSource
 
 from paddle_bootstrap import config, progress
+from paddle_bootstrap.cli import values
+from paddle_bootstrap.cli.values import PATH, TEXT
 from paddle_bootstrap.errors import UsageError
 from paddle_bootstrap.fetch.patience import Terms
 from paddle_bootstrap.harness.acceptance import Acceptance
 from paddle_bootstrap.host.rootfs import VARIABLE, root_from
-from paddle_bootstrap.lock.asked import requirement
 from paddle_bootstrap.stages.wish import Judging, Wish, default_env, default_store
 from paddle_bootstrap.supply.exempt import Exempt
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Path(click.Path):
-    """An empty value would quietly mean the working directory."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if str(value) == "" or "\0" in str(value):
-            self.fail("it is empty or no path: leave it out, or give one", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-class _Text(click.types.StringParamType):
-    """A script's variable that is empty would quietly mean the default."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not str(value).strip() or "\0" in str(value):
-            self.fail("it is empty: leave it out, or give a value", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-_PATH = _Path(path_type=Path)
-_TEXT = _Text()
 MIRROR_TABLES = "paddle_bootstrap.mirror_tables"  # where a run keeps the user's [[mirror]] tables
 
 
 EXCEPTIONS = "paddle_bootstrap.audit_exceptions"  # and [[audit.exception]]
 ACCEPTED = "paddle_bootstrap.accepted"  # and the rows of accept
 FILES = "paddle_bootstrap.settings_files"  # and where all of that came from
-
-
-def _rate(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    """Bytes per second, as curl and wget write them: 800k, 10M, 1.5G; decimal units."""
-    if value is None:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmMgG]?)B?(?:/s)?", value.strip())
-    rate = float(found[1]) * {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}[found[2].lower()] if found else 0.0
-    if rate < 1000:
-        raise click.BadParameter(f"{value!r} is no rate of at least 1k: write 500k, 10M or 1.5G")
-    return rate
-
-
-def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    """Seconds, as a scheduler writes them: 90, 60s, 2m, 1h."""
-    if value is None:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", value.strip())
-    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
-    if seconds <= 0:
-        raise click.BadParameter(f"{value!r} is no time above 0: write 90, 60s or 2m")
-    return seconds
-
-
-def _hosts(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    """Host names as they stand in an address: anything else would match none and be without effect."""
-    for host in value:
-        if not re.fullmatch(
-            r"([^\s/:@\[\]*?]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", host
-        ):
-            raise click.BadParameter(f"{host!r} is no host: write mirror.example or mirror.example:8443")
-    return value
-
-
-def _extras(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    for text in value:
-        requirement(text, "--extra")
-    return value
-
-
-def _gpus(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """GPUs as CUDA_VISIBLE_DEVICES names them, each once; whether this host has them is seen later."""
-    names = [name.strip() for name in (value or "0").split(",")]
-    if len(set(names)) < len(names) or not all(re.fullmatch(r"\d+|GPU-[0-9a-fA-F-]+", name) for name in names):
-        raise click.BadParameter(f"{value!r} names no GPUs: write 0,1 or GPU-2c5c..., each once")
-    return value and ",".join(names)
 
 
 def _load_settings(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
@@ -122,27 +56,27 @@ def _option(*names: str, **attributes: Any) -> Callable[[F], F]:
 
 OPTIONS: Mapping[str, Callable[[Any], Any]] = {
     "env": _option(
-        "--env", type=_PATH, metavar="DIR", help="The target. Default: the active environment, else ./.venv-paddle."
+        "--env", type=PATH, metavar="DIR", help="The target. Default: the active environment, else ./.venv-paddle."
     ),
     "python": _option(
         "--python",
-        type=_TEXT,
+        type=TEXT,
         metavar="VERSION|PATH",
         help="Python of a new target. Default: the newest the lock serves.",
     ),
     "paddle": _option(
         "--paddle",
-        type=_TEXT,
+        type=TEXT,
         metavar="auto|VERSION|RANGE",
         help="auto (the default): the newest that fits this host; or 3.3.1; or '>=3.1,<3.3'.",
     ),
     "build": _option(
-        "--build", type=_TEXT, metavar="NAME", help="cu118, cu126 ...; taken even if its machine code is not known."
+        "--build", type=TEXT, metavar="NAME", help="cu118, cu126 ...; taken even if its machine code is not known."
     ),
     "gpus": _option(
         "--gpus",
-        type=_TEXT,
-        callback=_gpus,
+        type=TEXT,
+        callback=values.gpus,
         metavar="0,1",
         help="The GPUs meant, by number or UUID. Default: all that are visible.",
     ),
@@ -151,20 +85,20 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
     ),
     "extra": _option(
         "--extra",
-        type=_TEXT,
+        type=TEXT,
         multiple=True,
-        callback=_extras,
+        callback=values.extras,
         metavar="REQUIREMENT",
         help="Put this into the lock beside Paddle: 'paddleocr==3.2.0'; repeatable.",
     ),
     "require_shipped": _option(
         "--require-shipped", is_flag=True, help="Refuse digests that are known from first use alone."
     ),
-    "lock": _option("--lock", type=_TEXT, metavar="FILE|NAME", help="A PEP 751 lock file, or a shipped lock's name."),
-    "store": _option("--store", type=_PATH, metavar="DIR", help="Where verified wheels are kept. Default: XDG cache."),
+    "lock": _option("--lock", type=TEXT, metavar="FILE|NAME", help="A PEP 751 lock file, or a shipped lock's name."),
+    "store": _option("--store", type=PATH, metavar="DIR", help="Where verified wheels are kept. Default: XDG cache."),
     "device": _option("--device", type=click.Choice(["gpu", "cpu"]), help="Default gpu; cpu is a rehearsal."),
     "mirror": _option(
-        "--mirror", type=_TEXT, multiple=True, metavar="NAME|URL", help="Repeatable; these only, in this order."
+        "--mirror", type=TEXT, multiple=True, metavar="NAME|URL", help="Repeatable; these only, in this order."
     ),
     "connections": _option(
         "--connections",
@@ -173,12 +107,12 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
         help="To each mirror, at most. Default: its row's; a first use takes one.",
     ),
     "limit_rate": _option(
-        "--limit-rate", callback=_rate, metavar="RATE", help="Of all together, per second: 10M, 500k."
+        "--limit-rate", callback=values.rate, metavar="RATE", help="Of all together, per second: 10M, 500k."
     ),
     "trusted_host": _option(
         "--trusted-host",
         multiple=True,
-        callback=_hosts,
+        callback=values.hosts,
         metavar="HOST[:PORT]",
         help="Do not check its certificate; repeatable.",
     ),
@@ -218,11 +152,11 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
     ),
     "allowed_signers": _option(
         "--allowed-signers",
-        type=_PATH,
+        type=PATH,
         metavar="FILE",
         help="A bundle counts only when somebody named there signed it (ssh-keygen's file, or a minisign public key).",
     ),
-    "sign_key": _option("--sign-key", type=_PATH, metavar="FILE", help="Sign with this SSH or minisign key."),
+    "sign_key": _option("--sign-key", type=PATH, metavar="FILE", help="Sign with this SSH or minisign key."),
     "compile_bytecode": _option(
         "--compile-bytecode/--no-compile-bytecode",
         envvar="PADDLE_BOOTSTRAP_COMPILE_BYTECODE",
@@ -237,25 +171,23 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
         show_default=True,
         help="How deep.",
     ),
-    "checks": _option(
-        "--checks", type=_PATH, multiple=True, metavar="DIR", help="A site's own check_*.py; repeatable."
-    ),
+    "checks": _option("--checks", type=PATH, multiple=True, metavar="DIR", help="A site's own check_*.py; repeatable."),
     "within": _option(
         "--within",
-        type=_TEXT,
-        callback=_seconds,
+        type=TEXT,
+        callback=values.seconds,
         metavar="TIME",
         help="Run what fits into 60s or 2m, the most valuable first, and list what did not.",
     ),
     "baseline": _option(
-        "--baseline", type=_PATH, metavar="FILE", help="A site's own floors, as `baseline record` writes them."
+        "--baseline", type=PATH, metavar="FILE", help="A site's own floors, as `baseline record` writes them."
     ),
     "allow_busy": _option("--allow-busy", is_flag=True, help="Load GPUs too that another process uses."),
     "force_load": _option("--force-load", is_flag=True, help="Load GPUs too that failed a quick check."),
     "keyword": click.option(
-        "-k", "keyword", type=_TEXT, metavar="EXPR", help="Only checks whose id matches, as in pytest."
+        "-k", "keyword", type=TEXT, metavar="EXPR", help="Only checks whose id matches, as in pytest."
     ),
-    "results": _option("--results", type=_PATH, metavar="FILE", help="Where results.json goes. Default: XDG state."),
+    "results": _option("--results", type=PATH, metavar="FILE", help="Where results.json goes. Default: XDG state."),
     "report": _option(
         "--report", multiple=True, metavar="[FORMAT:]FILE", help="Also write a report: terminal, json, junit."
     ),
@@ -285,7 +217,7 @@ def options(*names: str) -> Callable[[F], F]:
 _COMMON = (
     click.option(
         "--config",
-        type=_PATH,
+        type=PATH,
         is_eager=True,
         expose_value=False,
         envvar="PADDLE_BOOTSTRAP_CONFIG",
@@ -295,7 +227,7 @@ _COMMON = (
     ),
     click.option("-v", "--verbose", is_flag=True, help="Say more on standard error, show evidence in reports."),
     _option("--json-progress", is_flag=True, help="Progress as one JSON object per line on standard error."),
-    _option("--log-file", type=_PATH, metavar="FILE", help="Append everything said, with times, to FILE."),
+    _option("--log-file", type=PATH, metavar="FILE", help="Append everything said, with times, to FILE."),
 )
 
 
