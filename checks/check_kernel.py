@@ -29,7 +29,7 @@ STAND_INS = {  # a reading that tells of what an Xid would have told, and what i
 @pytest.mark.level("quick", priority=1)
 @pytest.mark.requires("gpu")
 def check_xid_history(host, every_reading, warn):
-    """No Xid since boot speaks against a GPU."""
+    """No new Xid speaks against a GPU."""
     not_under_wsl(host, "the log that Xids are written to")
     if isinstance(host.kernel_log, Unknown):
         warn(stand_in(host.kernel_log.reason, every_reading()))
