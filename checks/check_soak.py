@@ -8,7 +8,7 @@ from statistics import median
 import pytest
 
 from paddle_bootstrap.harness import expect, few
-from paddle_bootstrap.harness.load import REASONS
+from paddle_bootstrap.harness.load import reasons
 from paddle_bootstrap.harness.notes import notes_on
 from paddle_bootstrap.toml import read
 
@@ -114,12 +114,12 @@ def expect_no_brake(device, load, warn):
     if not bits:
         warn(f"why {device.label} lowered its clock was not seen: nothing could be sampled")
         return
-    shares = {bit: sum(bool(seen & bit) for seen in bits) / len(bits) for bit in REASONS}
+    shares = {bit: sum(bool(seen & bit) for seen in bits) / len(bits) for bit in reasons()}
     hard = {bit: shares[bit] for bit in LIMITS["hardware_bits"] if shares[bit] > 0}
     expect(
         not hard,
         f"the hardware slowed {device.label} down: "
-        + few(f"{REASONS[bit]} {share:.0%}" for bit, share in hard.items()),
+        + few(f"{reasons()[bit]} {share:.0%}" for bit, share in hard.items()),
         measured=f"{few(f'{bit:#x} in {share:.0%} of the samples' for bit, share in hard.items())} ({load})",
         expected="none of " + ", ".join(f"{bit:#x}" for bit in LIMITS["hardware_bits"]),
         likely="heat" if LIMITS["heat_bit"] in hard else "the power supply asked for less, or power cables are loose",
@@ -127,7 +127,7 @@ def expect_no_brake(device, load, warn):
     )
     soft = {bit: shares[bit] for bit in LIMITS["warn_bits"] if shares[bit] > 0}
     if soft:
-        warn(f"{device.label}: " + few(f"{REASONS[bit]} {share:.0%} of the time" for bit, share in soft.items()))
+        warn(f"{device.label}: " + few(f"{reasons()[bit]} {share:.0%} of the time" for bit, share in soft.items()))
 
 
 def expect_lasting(device, early, late, load):

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import median
 
+from paddle_bootstrap import toml
+from paddle_bootstrap.harness.subject import built_in_checks
 from paddle_bootstrap.host.sampling import Sample
-
-REASONS: Mapping[int, str] = {  # bits of nvmlDeviceGetCurrentClocksEventReasons, nvml.h
-    0x1: "idle",
-    0x2: "application clocks",
-    0x4: "software power cap",
-    0x8: "hardware slowdown",
-    0x10: "sync boost",
-    0x20: "software thermal slowdown",
-    0x40: "hardware thermal slowdown",
-    0x80: "power brake",
-    0x100: "display clocks",
-}
 
 
 @dataclass(frozen=True)
@@ -39,9 +30,15 @@ class Load:
             f"{self.sm_clock_mhz:.0f} MHz" if self.sm_clock_mhz is not None else "",
             f"{self.temperature_c:g} C" if self.temperature_c is not None else "",
             f"{self.power_w:.0f} W" if self.power_w is not None else "",
-            *(f"{name} {share:.0%} of the time" for name, share in self.reasons.items() if name != "idle"),
+            *(f"{name} {share:.0%} of the time" for name, share in self.reasons.items()),
         ]
         return ", ".join(filter(None, told))
+
+
+@cache
+def reasons() -> Mapping[int, str]:
+    """Why a GPU may lower its clocks, by NVML's bit; that it idles is no such reason."""
+    return {row["bit"]: row["name"] for row in toml.read(built_in_checks() / "limits.toml")["clock_reasons"]["names"]}
 
 
 def load_of(samples: Sequence[Sample]) -> Load | None:
@@ -67,5 +64,5 @@ def _over(samples: Sequence[Sample], name: str, fold: Callable[[list[float]], fl
 
 def _shares(samples: Sequence[Sample]) -> dict[str, float]:
     read = [sample.throttle_reasons for sample in samples if sample.throttle_reasons is not None]
-    found = {name: sum(bool(bits & bit) for bits in read) / max(len(read), 1) for bit, name in REASONS.items()}
+    found = {name: sum(bool(bits & bit) for bits in read) / max(len(read), 1) for bit, name in reasons().items()}
     return {name: round(share, 3) for name, share in found.items() if share}
