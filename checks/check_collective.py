@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from paddle_bootstrap.harness import expect, few
+from paddle_bootstrap.harness.alike import standing
 from paddle_bootstrap.harness.channel import WorkloadFailed
 from paddle_bootstrap.harness.devices import devices
 from paddle_bootstrap.harness.models import named
@@ -236,9 +237,9 @@ def expect_equal(told: Mapping[str, Any], ranks: Ranks) -> None:
 
 def odd_ones(digests: Sequence[str]) -> list[int]:
     """Those that are unlike most; all of them where most are not alike, as where two differ."""
-    usual = max(digests, key=digests.count)
-    most = digests.count(usual) > len(digests) / 2
-    return [number for number, digest in enumerate(digests) if digest != usual or not most]
+    told = {str(number): digest for number, digest in enumerate(digests)}
+    others = ({label: other for label, other in told.items() if label != own} for own in told)
+    return [number for number, rest in enumerate(others) if standing(digests[number], rest).odd]
 
 
 def message(size: int, ranks: Ranks) -> int:

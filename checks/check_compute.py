@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from paddle_bootstrap.harness import expect, few
+from paddle_bootstrap.harness.alike import standing
 from paddle_bootstrap.harness.cuda_errors import answered
 from paddle_bootstrap.harness.naming import named
 from paddle_bootstrap.toml import read
@@ -87,15 +87,14 @@ def expect_like_the_cpu(device, kernel, got):
 def expect_like_the_others(device, kernel, own, others):
     """Whose result is another than that of most equal cards is the odd one out; of two cards nobody can tell which."""
     results = {label: told["digests"][0] for label, told in others.items() if told["error"] is None}
-    unlike = {label: result for label, result in results.items() if result != own}
-    alike = len(results) + 1 - len(unlike)
-    outvoted = alike <= max(Counter(unlike.values()).values(), default=0)
-    names, digests = ", ".join(sorted(unlike)), ", ".join(sorted({result[:12] for result in unlike.values()}))
+    found = standing(own, results)
+    names = ", ".join(sorted(found.different))
+    digests = ", ".join(sorted({results[label][:12] for label in found.different}))
     expect(
-        not outvoted,
+        not found.odd,
         f"{named(device)} computes {kernel} otherwise than {names}",
         measured=f"result {own[:12]}; {names}: {digests}",
         expected="the same bits on equal cards",
-        likely=CORRUPTION if len(unlike) > 1 else f"{CORRUPTION}: this one, or {names}",
+        likely=CORRUPTION if len(found.different) > 1 else f"{CORRUPTION}: this one, or {names}",
         fix=REPLACE,
     )

@@ -123,9 +123,12 @@ def check_convolution(device, run):
 
 
 def allowed(kind, device):
+    return CONVOLUTION["tolerance"][rounded(kind, device)]
+
+
+def rounded(kind, device):
     """fp32 is taken as TF32 where the card has it and the library may not obey: check_fp32 tells that."""
-    rounds = kind == "fp32" and device.kind == "gpu" and not lack(device, "tf32")
-    return CONVOLUTION["tolerance"]["tf32" if rounds else kind]
+    return "tf32" if kind == "fp32" and device.kind == "gpu" and not lack(device, "tf32") else kind
 
 
 def lack(device, kind):
@@ -178,8 +181,7 @@ def expect_right(got, kind, device):
         likely="the kernel did not run, or not on all of the chip: code for another architecture",
         fix="see architecture.machine_code",
     )
-    rounds = kind == "fp32" and device.kind == "gpu" and not lack(device, "tf32")
-    tolerance = GEMM["tolerance"]["tf32" if rounds else kind]
+    tolerance = GEMM["tolerance"][rounded(kind, device)]
     row, column, wanted, found = got["wrong"]
     expect(
         got["error"] <= tolerance,
