@@ -59,14 +59,10 @@ def lacks(device, gpus, reading):
     own, sliced = reading.all(), (reading.raw("mig") or {}).get("current")
     names = [name for name, value in own.items() if isinstance(value, Unsupported) and name not in PAIRS]
     equals = [
-        gpu.index for gpu in gpus if gpu.index != device.index and equal(card_of(own), kind_of(reading, gpu.index))
+        gpu.index for gpu in gpus if gpu.index != device.index and equal(card_of(own), card_of(reading.all(gpu.index)))
     ]
     have = {name: sum(not isinstance(reading.raw(name, index), Unknown) for index in equals) for name in names}
     return [] if sliced else [name for name in names if have[name] * 2 > len(equals)]
-
-
-def kind_of(reading, index):
-    return card_of({name: reading.raw(name, index) for name in ("pci_device_id", "name")})
 
 
 def difference(device, gpus, reading, take):

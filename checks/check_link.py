@@ -11,14 +11,13 @@ import pytest
 
 from paddle_bootstrap.harness import expect
 from paddle_bootstrap.harness.given import giver
-from paddle_bootstrap.harness.models import model_of
+from paddle_bootstrap.harness.models import card_of
 from paddle_bootstrap.harness.naming import named
 from paddle_bootstrap.harness.readings import NotSupported
 from paddle_bootstrap.toml import read
 
-HERE = Path(__file__).parent
-FABRIC = read(HERE / "limits.toml")["fabric"]
-PEERS = read(HERE / "limits.toml")["peer_access"]
+LIMITS = read(Path(__file__).with_name("limits.toml"))
+FABRIC, PEERS = LIMITS["fabric"], LIMITS["peer_access"]
 SEAT = "seat the card and its riser; compare the neighbouring slot; dmesg | grep -i -e aer -e 'limited by'"
 LINKS = "nvidia-smi nvlink -s -e -i {}"
 MANAGER = (
@@ -27,7 +26,7 @@ MANAGER = (
 
 
 def model(reading):
-    return model_of(reading.raw("pci_device_id"), reading.raw("name"))
+    return card_of(reading.all()).model
 
 
 @pytest.mark.level("quick", priority=1)

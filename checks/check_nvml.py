@@ -8,13 +8,13 @@ import pytest
 
 from paddle_bootstrap.harness import expect, few
 from paddle_bootstrap.harness.naming import named
+from paddle_bootstrap.harness.readings import NO_PERMISSION
 from paddle_bootstrap.host.facts import Abandoned, Unknown, Unsupported
 from paddle_bootstrap.toml import read
 
 HERE = Path(__file__).parent
 ERRORS = read(HERE / "nvml_errors.toml")
 ACTIONS = read(HERE / "recovery.toml")
-NO_PERMISSION = 4  # of one reading: its check says so, and is inconclusive
 ASIDE = (
     "row_banks",
     "nvlink_errors",

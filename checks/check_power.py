@@ -97,11 +97,7 @@ def check_clocks(device, reading, warn):
                 f"nvidia-smi -rac -i {device.index}"
             )
     own, cards = card_of(reading.all()), reading.others("clocks")
-    peers = [
-        other["max_sm"]
-        for index, other in cards.items()
-        if equal(own, card_of({name: reading.raw(name, index) for name in ("pci_device_id", "name")}))
-    ]
+    peers = [other["max_sm"] for index, other in cards.items() if equal(own, card_of(reading.all(index)))]
     highest = max((clock for clock in peers if clock is not None), default=None)
     if highest is not None and clocks["max_sm"] is not None and clocks["max_sm"] < highest:
         warn(

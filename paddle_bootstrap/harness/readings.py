@@ -79,27 +79,22 @@ class Reading:
 
     def __call__(self, name: str) -> Any:
         """The value of ``name``; without one the check is skipped."""
-        return self.of(self._device.index, name)
-
-    def of(self, index: int | str, name: str) -> Any:
-        """The same of the GPU with this index."""
-        value = self.raw(name, index)
+        value, label = self.raw(name), self._device.label
         if not isinstance(value, Unknown):
             return value
         if isinstance(value, Unsupported):
-            whose = "it" if index == self._device.index else f"gpu{index}"
-            raise NotSupported(f"{whose} has no {name}: {value.reason}")
+            raise NotSupported(f"it has no {name}: {value.reason}")
         if value.code == NO_PERMISSION and not isinstance(value, Abandoned):
-            pytest.skip(f"{name} of gpu{index} may not be read by this user: {value.reason}; run it as root")
-        pytest.skip(f"{name} of gpu{index} was not read: see nvml.answers[gpu{index}]")
+            pytest.skip(f"{name} of {label} may not be read by this user: {value.reason}; run it as root")
+        pytest.skip(f"{name} of {label} was not read: see nvml.answers[{label}]")
 
     def raw(self, name: str, index: int | str | None = None) -> Any:
         """The value, ``Unsupported`` or ``Unknown``; never a skip."""
-        return self._at(self._sweeps.first(), self._device.index if index is None else index)[name]
+        return self.all(index)[name]
 
-    def all(self) -> Mapping[str, Any]:
-        """Every reading of this card, as ``raw`` gives it."""
-        return self._at(self._sweeps.first(), self._device.index)
+    def all(self, index: int | str | None = None) -> Mapping[str, Any]:
+        """Every reading of this card, or of the GPU with that index, as ``raw`` gives it."""
+        return self._at(self._sweeps.first(), self._device.index if index is None else index)
 
     def others(self, name: str) -> dict[int, Any]:
         """What the other GPUs answered; those that did not are left out."""

@@ -70,7 +70,7 @@ RAW = """
     def check_raw(device, reading):
         assert [reading.raw(name).code for name in ("rows", "power")] == [15, 3]
         assert reading.raw("temperature") == reading.all()["temperature"] == 29
-        assert reading.of(device.index, "temperature") == 29
+        assert reading.all(device.index)["temperature"] == 29
         again = reading.again()
         assert again["temperature"] == 29
         assert reading.seconds() > 0
