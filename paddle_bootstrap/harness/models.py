@@ -24,7 +24,6 @@ class Model:
     pcie_width: int
     nvlink_links: int  # 0: none
     tdp_w: float
-    remap: bool  # the memory can map rows out
     source: tuple[str, ...]  # in words
     fp32: float | None = None
     tf32: float | None = None

@@ -281,7 +281,6 @@ READINGS: dict[str, Callable[[Card], Any]] = {  # in the order asked: what other
 
 SAMPLED: dict[str, Callable[[Card], Any]] = {  # the fields of a sample
     "sm_clock_mhz": plain("nvmlDeviceGetClockInfo", SM),
-    "memory_clock_mhz": plain("nvmlDeviceGetClockInfo", MEMORY),
     "temperature_c": temperature,
     "power_w": lambda card: card.call("nvmlDeviceGetPowerUsage") / 1000,
     "throttle_reasons": throttle_reasons,

@@ -22,7 +22,6 @@ class Sample:
 
     seconds: float
     sm_clock_mhz: float | None = None
-    memory_clock_mhz: float | None = None
     temperature_c: float | None = None
     power_w: float | None = None
     throttle_reasons: int | None = None
