@@ -158,14 +158,16 @@ def _run(wish: Wish, judging: Judging, judged: _Judged, facts: Facts) -> Results
         checks=checks,
         seconds=round(time.monotonic() - started, 2),
         stage=judged.stage,
-        asked=_left_out(wish, judging),
+        asked=_left_out(wish, judging, judged),
     )
 
 
-def _left_out(wish: Wish, judging: Judging) -> dict[str, str]:
+def _left_out(wish: Wish, judging: Judging, judged: _Judged) -> dict[str, str]:
     """The flags by which this run looked at less than it could."""
     within = None if judging.within is None else f"{judging.within:g} s"
-    told = {"-k": judging.keyword, "--gpus": wish.gpus, "--within": within}
+    bare = judged.stage == "verify" and judged.subject.env is None
+    host = "(nothing with Paddle: that needs a target)" if bare else None
+    told = {"--host": host, "-k": judging.keyword, "--gpus": wish.gpus, "--within": within}
     return {flag: value for flag, value in told.items() if value is not None}
 
 
