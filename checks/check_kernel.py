@@ -93,7 +93,8 @@ def stand_in(reason, cards):
             pytest.skip(f"{without}, and nothing that gpu{index} counts can stand in for it; {REFUSED}")
         asked |= answers.keys()
     instead = ", ".join(words for name, (words, _) in STAND_INS.items() if name in asked)
-    return f"{without}; judged instead by what the driver counts: {instead}; counters.quiet compares them at --level standard; {REFUSED}"
+    later = "counters.quiet compares them at --level standard"
+    return f"{without}; judged instead by what the driver counts: {instead}; {later}; {REFUSED}"
 
 
 def warn_of_a_late_beginning(host, warn):
