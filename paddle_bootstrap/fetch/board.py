@@ -189,7 +189,7 @@ class Board:
         """The block that the next bytes belong to; None when nothing of ``run`` is missing any more."""
         with self.condition:
             states = run.arriving.states
-            if self.over or run.line.cut or run.arriving.named or run.line.lane.out or run.pos >= run.end:
+            if self.over or run.line.cut or run.pos >= run.end or not self._may(run.line, run.arriving):
                 return None
             missing = any(states.find(state, run.pos, run.end) >= 0 for state in (ASKED, FREE, DOUBTED))
             return run.pos if missing else None
@@ -198,7 +198,7 @@ class Board:
         """Keep ``data`` as ``block`` unless it is there; returns the piece that it completes."""
         arriving, lane = run.arriving, run.line.lane
         with self.condition:
-            if self.over or run.line.cut or lane.out or arriving.named:
+            if self.over or run.line.cut or not self._may(run.line, arriving):
                 return None  # the block stays with ``run``, whose release makes it free
             run.pos = block + 1
             doubt = arriving.doubts.get(block // BLOCKS)
