@@ -24,7 +24,8 @@ def lines() -> list[Line]:
     """One connection to each of two mirrors; nothing is opened."""
     sources = [Source(mirror_at(f"http://127.0.0.{number}/"), {}, HASTE) for number in (1, 2)]
     return [
-        Line(Lane(number, source, cap=1, starts=0.0, lines=[]), source.connect()) for number, source in enumerate(sources)
+        Line(Lane(number, source, cap=1, starts=0.0, lines=[]), source.connect())
+        for number, source in enumerate(sources)
     ]
 
 
