@@ -32,8 +32,12 @@ def table(desk: Desk, mirror: FakeMirror, auth: str) -> None:
 
 
 def keyring(desk: Desk) -> None:
-    """One that knows a user and a password, and, of that user, the password."""
-    script = f'case "$1" in get) echo {SECRET};; *) printf "me\\n{SECRET}\\n";; esac'
+    """One that knows a user and a password (as lines; as JSON, which newer pips want), and that user's password."""
+    script = f"""case "$*" in
+    *--output=json*) echo '{{"username": "me", "password": "{SECRET}"}}';;
+    get*) echo {SECRET};;
+    *) printf "me\\n{SECRET}\\n";;
+    esac"""
     desk.write("bin/keyring", f"#!/bin/sh\n{script}\n").chmod(0o755)
     desk.environ["PATH"] = f"{desk.folder}/bin:{desk.environ['PATH']}"
 
