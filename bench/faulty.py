@@ -1,7 +1,7 @@
 """A server whose answers for the wheel are slow, cut, silent or wrong, as told; a process of its own.
 
 python -m bench.faulty '{"host": ..., "port": ..., "site": ..., "counter": ..., "fault": {...}}'
-The file ``counter`` holds the bytes of wheels that were sent, as eight bytes in the machine's order.
+The file ``counter`` holds how many bytes of wheels were sent, and how many of those were wrong, as COUNTER.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from bench.scenarios import Fault
 
 DRIP = 20_000  # bytes per second
 CREDIT = 0.05  # seconds that a late wake-up may be made up for
+COUNTER = struct.Struct("qq")
 SEND_BUFFER = 256 * 1024  # bytes: what the kernel holds counts as sent, so it holds little
 
 
@@ -53,13 +54,14 @@ class Server(ThreadingHTTPServer):
         self.total, self.lock = Pace(self.fault.total), threading.Lock()
         self.connections = self.under_way = 0
         with Path(told["counter"]).open("r+b") as file:
-            self.counter = mmap.mmap(file.fileno(), 8)
+            self.counter = mmap.mmap(file.fileno(), COUNTER.size)
         super().__init__((told["host"], told["port"]), Handler)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # connections inherit it
 
-    def count(self, size: int) -> None:
+    def count(self, size: int, wrong: int) -> None:
         with self.lock:
-            self.counter[:] = struct.pack("q", struct.unpack("q", self.counter[:])[0] + size)
+            sent, so_far = COUNTER.unpack(self.counter[:])
+            self.counter[:] = COUNTER.pack(sent + size, so_far + wrong)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is part of the measurement."""
@@ -165,18 +167,12 @@ class Handler(BaseHTTPRequestHandler):
             size = min(step, end - at)
             pace.wait(size)
             self.server.total.wait(size)
-            self.connection.sendall(self._bytes(file, at, size))
-            self.server.count(size)
-
-    def _bytes(self, file: int, at: int, size: int) -> bytes:
-        data = os.pread(file, size, at)
-        flips = [flip - at for flip in self.server.fault.flips if at <= flip < at + size]
-        if not flips:
-            return data
-        changed = bytearray(data)
-        for place in flips:
-            changed[place] ^= 1
-        return bytes(changed)
+            data = bytearray(os.pread(file, size, at))
+            flips = [flip - at for flip in self.server.fault.flips if at <= flip < at + size]
+            for place in flips:
+                data[place] ^= 1
+            self.connection.sendall(data)
+            self.server.count(size, len(flips))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Run:
     served: int  # bytes of the wheel, by all mirrors
     size: int  # bytes of the wheel
     outcome: str
-    names_liar: bool | None  # its output names the mirror that sent wrong bytes; None: none did
+    names_liar: bool | None  # its output names the mirror that sent wrong bytes; None: none was sent
     said: str
 
 
@@ -69,7 +69,7 @@ def _running(scenario: Scenario, wheel: RealWheel, folder: Path) -> Iterator[lis
 
 def _cold(scenario: Scenario, tool: str, job: Job) -> Iterator[Run]:
     prepare(job)
-    before = _served(job.mirrors)
+    before = _sent(job.mirrors)
     ran = run(commands(tool, job), job.environ(), job.folder, limit_of(scenario, job))
     yield _row(scenario, tool, job, ran, before)
 
@@ -80,7 +80,7 @@ def _warm(scenario: Scenario, tool: str, job: Job) -> Iterator[Run]:
     ran = run(commands(tool, job), job.environ(), job.folder, limit_of(scenario, job))
     second = replace(job, target="second") if ran.code == 0 else job
     os.sync()
-    before = _served(job.mirrors)
+    before = _sent(job.mirrors)
     if ran.code == 0:
         ran = run(commands(tool, second), second.environ(), second.folder, limit_of(scenario, job))
     yield _row(scenario, tool, second, ran, before)
@@ -95,7 +95,7 @@ def _killed(scenario: Scenario, tool: str, job: Job) -> Iterator[Run]:
     for _ in range(scenario.kills):
         _clear(job)
         prepare(job)
-        before = _served(job.mirrors)
+        before = _sent(job.mirrors)
         run(commands(tool, job), job.environ(), job.folder, moments.uniform(0.05, 0.95) * alone.wall)
         again = run(commands(tool, job), job.environ(), job.folder, limit)
         yield _row(scenario, tool, job, again, before)
@@ -106,18 +106,19 @@ def limit_of(scenario: Scenario, job: Job) -> float:
     return PATIENCE + 2 * job.wheel.size / scenario.slowest
 
 
-def _row(scenario: Scenario, tool: str, job: Job, ran: Ran, before: int) -> Run:
-    served = _served(job.mirrors) - before
+def _row(scenario: Scenario, tool: str, job: Job, ran: Ran, before: tuple[int, int]) -> Run:
+    served, lied = (after - so_far for after, so_far in zip(_sent(job.mirrors), before, strict=True))
     named = None
-    if scenario.liar is not None:
+    if scenario.liar is not None and lied:
         named = job.mirrors[scenario.liar].root.partition("//")[2] in ran.said
     said = ran.said if ran.code != 0 or named is not None else ""
     told = outcome(tool, job, ran)
     return Run(scenario.name, tool, ran.wall, ran.cpu, ran.rss, served, job.wheel.size, told, named, said)
 
 
-def _served(mirrors: Sequence[Running]) -> int:
-    return sum(mirror.served() for mirror in mirrors)
+def _sent(mirrors: Sequence[Running]) -> tuple[int, int]:
+    """Bytes, and how many of them were wrong."""
+    return sum(mirror.served() for mirror in mirrors), sum(mirror.lied() for mirror in mirrors)
 
 
 def _clear(job: Job) -> None:

@@ -168,6 +168,17 @@ SCENARIOS = (
         slowest=2 * MB,
     ),
     Scenario(
+        "three-public",
+        "mirrors of 2, 5, 10 MB/s per connection, at most 6, no burst",
+        tuple(Mirror(fault=Fault(rate=rate * MB)) for rate in (2, 5, 10)),
+        PADDLE,
+        MANY,
+        connections=6,
+        gives=6 * 17 * MB,
+        slowest=2 * MB,
+        tools=(OURS, FETCH),
+    ),
+    Scenario(
         "totals",
         "mirrors of 4, 12, 30 MB/s in total",
         _totals(4, 12, 30),
@@ -198,6 +209,7 @@ SCENARIOS = (
     _faulty("noranges", "no Range", of="one", ranges=False),
     _lying("flip", "one flipped byte at the first of two mirrors", flips=(200 * MB,)),
     _lying("flips", "12 flipped bytes at the first of two mirrors", flips=SPREAD),
+    _lying("tampered", "another file of that size at the first of two mirrors", flips=tuple(range(0, 418 * MB, MB))),
     _lying("liar", "one flipped byte at the only mirror", flips=(200 * MB,), alone=True),
     Scenario(
         "kill",

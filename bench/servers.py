@@ -7,7 +7,6 @@ import dataclasses
 import json
 import re
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.faulty import COUNTER
 from bench.scenarios import Fault, Mirror
 from bench.wheels import RealWheel
 from tests.fakes.nginx import free_port, nginx
@@ -24,10 +24,11 @@ LOGGED = re.compile(rb'"GET \S+\.whl HTTP/[\d.]+" 20[06] (\d+)')
 
 @dataclass(frozen=True)
 class Running:
-    """One mirror as a client sees it; ``served``: bytes of wheels sent so far."""
+    """One mirror as a client sees it; ``served``, ``lied``: bytes of wheels sent so far, and how many of them were wrong."""
 
     root: str
     served: Callable[[], int]
+    lied: Callable[[], int] = lambda: 0
 
     @property
     def index(self) -> str:
@@ -52,8 +53,8 @@ def _serving(mirror: Mirror, host: str, site: Path, state: Path) -> Iterator[Run
     if mirror.dead:
         yield Running(f"http://{host}:{port}", lambda: 0)
     elif mirror.fault is not None:
-        with _faulty(mirror.fault, host, port, site, state) as served:
-            yield Running(f"http://{host}:{port}", served)
+        with _faulty(mirror.fault, host, port, site, state) as counted:
+            yield Running(f"http://{host}:{port}", lambda: counted()[0], lambda: counted()[1])
     else:
         tls = "ssl" if mirror.tls else ""
         extra = [f"listen {host}:{port} {tls};", f"limit_rate {mirror.rate or 0};"]
@@ -105,16 +106,16 @@ def _openssl(certificate: Path, key: Path, *words: str) -> None:
 
 
 @contextlib.contextmanager
-def _faulty(fault: Fault, host: str, port: int, site: Path, state: Path) -> Iterator[Callable[[], int]]:
+def _faulty(fault: Fault, host: str, port: int, site: Path, state: Path) -> Iterator[Callable[[], tuple[int, int]]]:
     state.mkdir(parents=True)
     counter = state / "counter"
-    counter.write_bytes(bytes(8))
+    counter.write_bytes(bytes(COUNTER.size))
     told = {"host": host, "port": port, "site": str(site), "counter": str(counter)}
     told_json = json.dumps({**told, "fault": dataclasses.asdict(fault)})
     with subprocess.Popen([sys.executable, "-m", "bench.faulty", told_json]) as server:
         try:
             _wait(server, host, port)
-            yield lambda: int(struct.unpack("q", counter.read_bytes())[0])
+            yield lambda: COUNTER.unpack(counter.read_bytes())  # type: ignore[return-value]  # two integers
         finally:
             server.terminate()
 

@@ -27,7 +27,7 @@ class Row:
     served: float  # of the wheel's size
     worst_served: float
     outcome: str
-    names_liar: bool
+    names_liar: bool  # whenever it was sent something wrong
 
     @property
     def good(self) -> bool:
@@ -57,7 +57,7 @@ def _row(runs: Sequence[Run]) -> Row:
         statistics.median(served),
         max(served),
         _outcomes([run.outcome for run in runs]),
-        all(run.names_liar for run in runs),
+        all(run.names_liar is not False for run in runs),
     )
 
 

@@ -61,6 +61,7 @@ class Alongside:
         for arriving in board.arrivings:  # without digests of its pieces nothing can be unpacked before all is there
             if arriving.wheel.pieces and store.unpacked(arriving.wheel) is None:
                 arriving.first = [_blocks(arriving, max(0, arriving.size - 2 * PIECE_SIZE), arriving.size)]
+                arriving.waited_for = arriving.first[0]
 
     def consider(self, arriving: Arriving) -> None:
         """Begin to unpack, once the wheel's directory is there. Raises RefusedWheel for a wheel that holds what it may not.
@@ -76,6 +77,7 @@ class Alongside:
         unpacking = Unpacking(partial_file, job.place, arriving.verified_until, self.news, compilable)
         with self.news:
             arriving.first = [_blocks(arriving, member.header, member.end) for member in _costly(unpacking.members)]
+            arriving.waited_for = arriving.first[0] if arriving.first else range(0)
         self.crew.add(unpacking, partial(self._mark, arriving, unpacked=True))
 
     def _may_begin(self, arriving: Arriving) -> bool:

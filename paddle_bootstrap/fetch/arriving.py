@@ -14,6 +14,7 @@ from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.lock.model import PIECE_SIZE, Wheel
 
 FREE, ASKED, WRITING, DONE, DOUBTED = range(5)  # doubted: free for one mirror alone
+_DONE = bytes([DONE])
 EARLIER_RUN = -1  # an origin
 BLOCKS = PIECE_SIZE // BLOCK  # of a piece
 
@@ -42,6 +43,7 @@ class Arriving:
         self.done_bytes = self.resumed
         self.verified = bytearray(-(-size // PIECE_SIZE))
         self.first: list[range] = []  # blocks to be asked for before others
+        self.waited_for = range(0)  # blocks without which unpacking cannot go on
         self.judging: set[int] = set()  # pieces that somebody is reading
         self.doubts: dict[int, Doubt] = {}  # pieces that were wrong, and whose senders are not known for sure
         self.liars = 0  # mirrors that have been named for it
@@ -75,6 +77,15 @@ class Arriving:
     def complete(self) -> bool:
         """Every byte is there; whether they are the right ones is another question."""
         return self.done_bytes == self.size
+
+    @property
+    def first_missing(self) -> int:
+        """The first block, of those that are waited for if there is one, that is not there; their number when all are."""
+        for blocks in (self.waited_for, range(len(self.states))):
+            here = self.states[blocks.start : blocks.stop]
+            if missing := len(here.lstrip(_DONE)):
+                return blocks.start + len(here) - missing
+        return len(self.states)
 
     def length(self, block: int) -> int:
         """Bytes of ``block``; the last one is shorter."""

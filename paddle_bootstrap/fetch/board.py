@@ -15,8 +15,12 @@ AHEAD = 2.0  # seconds of work that a connection takes at once, at most
 WORK = 10  # times the wait for an answer: so much work makes up for it
 LONGEST = 16 * BLOCKS  # blocks
 UNKNOWN_SPEED = 1e6  # bytes per second, of a connection that has not shown any yet
-WORTH = 0.3  # seconds that a transfer must still take to be shared
-PATROL = 0.1  # seconds between looks for something to share
+LATELY = 0.25  # seconds over which a connection's speed tells how long it will take
+WORTH = 0.15  # seconds that a transfer must still take to be shared
+TWICE = 0.3  # seconds that it must still take, and longer than anew, for the same bytes to be asked for once more
+PATROL = 0.05  # seconds between looks for something to share
+LAG = 0.4  # seconds that the first missing bytes of a file may still take: digest and unpacking wait for them
+QUICKER = 3  # times as quick is who helps with them
 
 
 @dataclass(eq=False)
@@ -38,11 +42,11 @@ class Run:
         return (self.end - self.pos) * BLOCK
 
     def seconds_left(self, now: float) -> float:
-        """At the speed it shows; one that has shown none will take as long again as it has been waited for."""
+        """At the speed it shows; one that is silent will take at least as long again as it has been waited for."""
         line = self.line
-        if line.meter.total == 0:
-            return max(self.bytes_left / UNKNOWN_SPEED, now - (line.asked_at or now))
-        return self.bytes_left / max(line.meter.speed, 1.0)
+        waited = now - max(line.heard, line.asked_at or now)
+        speed = UNKNOWN_SPEED if line.meter.total == 0 else max(line.meter.speed_of_last(LATELY), 1.0)
+        return max(self.bytes_left / speed, waited)
 
 
 class Board:
@@ -66,7 +70,7 @@ class Board:
         """The next range for ``line``; waits for one. None: this connection is not needed any more."""
         with self.condition:
             while not self.over and not line.lane.out and not line.cut and self._wanted(line):
-                run = self._free(line) or self._shared(line)
+                run = self._lagging(line) or self._free(line) or self._shared(line)
                 if run:
                     self.runs.append(run)
                     line.asked_at, line.busy_with = time.monotonic(), run.arriving.wheel.filename
@@ -80,6 +84,24 @@ class Board:
     def _wanted(self, line: Line) -> bool:
         lane = line.lane
         return len(lane.lines) <= lane.cap and time.monotonic() >= lane.resting_until
+
+    def _lagging(self, line: Line) -> Run | None:
+        """Part of a slow transfer of what will soon be the first missing bytes: unpacking and the digest wait for those."""
+        now, mine = time.monotonic(), self._speed(line)
+        for arriving in self.arrivings:
+            first, total = arriving.first_missing, self._total_speed(arriving)
+            for other in sorted(self.runs, key=lambda run: run.pos):
+                if other.arriving is not arriving or other.end <= first or not self._may_share(line, other):
+                    continue
+                left, so_far = other.seconds_left(now), now - (other.line.asked_at or now)
+                needed = (other.pos - first) * BLOCK / total if total else 0.0
+                if so_far > LAG and left > max(LAG, needed) and mine * left > QUICKER * other.bytes_left:
+                    return self._part_of(other, line, now)
+        return None
+
+    def _total_speed(self, arriving: Arriving) -> float:
+        """Bytes per second that come of a file."""
+        return sum(run.line.meter.speed for run in self.runs if run.arriving is arriving)
 
     def _free(self, line: Line) -> Run | None:
         for arriving in self.arrivings:
@@ -141,15 +163,7 @@ class Board:
     def _shared(self, line: Line) -> Run | None:
         """Part of the slowest remaining transfer: its second half, or all of it once more when too little is left."""
         now = time.monotonic()
-        others = [
-            run
-            for run in self.runs
-            if run.line is not line
-            and not run.alone
-            and run.pos < run.end
-            and self._may(line, run.arriving)
-            and run.arriving.wheel.filename not in line.lane.no_ranges
-        ]
+        others = [run for run in self.runs if self._may_share(line, run)]
         for other in sorted(others, key=lambda run: -run.seconds_left(now)):
             if other.seconds_left(now) < WORTH:
                 return None
@@ -157,15 +171,28 @@ class Board:
                 return run
         return None
 
+    def _may_share(self, line: Line, run: Run) -> bool:
+        return (
+            run.line is not line
+            and not run.alone
+            and run.pos < run.end
+            and self._may(line, run.arriving)
+            and run.arriving.wheel.filename not in line.lane.no_ranges
+        )
+
+    def _speed(self, line: Line) -> float:
+        """What it has shown; one that has shown nothing is as quick as the others of its mirror."""
+        return line.meter.speed or line.lane.meter.speed / max(1, len(line.lane.lines)) or UNKNOWN_SPEED
+
     def _part_of(self, other: Run, line: Line, now: float) -> Run | None:
-        mine = line.meter.speed or line.lane.meter.speed / max(1, len(line.lane.lines)) or UNKNOWN_SPEED
+        mine = self._speed(line)
         left = other.end - other.pos - 1  # the block in the air stays with it
         if left >= 2 and not other.whole and not other.hedged:
             theirs = other.bytes_left / other.seconds_left(now)
             part = max(1, min(left, round(left * mine / (mine + theirs))))
             other.end -= part
             return Run(other.arriving, line, other.end, other.end + part)
-        if other.hedged or other.seconds_left(now) <= 2 * other.bytes_left / mine + WORTH:
+        if other.hedged or other.seconds_left(now) <= 2 * other.bytes_left / mine + TWICE:
             return None
         other.hedged = True
         return Run(other.arriving, line, other.pos, other.end, hedged=True)
@@ -185,11 +212,22 @@ class Board:
                 run.arriving.give_back(block for block in range(run.pos, run.end) if block not in held)
             self.condition.notify_all()
 
+    def _goes_on(self, run: Run) -> bool:
+        """What is on its way from a mirror that is not asked again is of use while every piece is judged by itself.
+
+        A second wrong piece shows that it is not; and what it delivers alone would show nothing any more.
+        """
+        arriving, lane = run.arriving, run.line.lane
+        if arriving.named or arriving.only not in (None, lane.number):
+            return False
+        once = bool(arriving.wheel.pieces) and not run.alone and sum(lane.wrong_pieces.values()) <= 1
+        return once or lane.can_serve(arriving.wheel)
+
     def begin(self, run: Run) -> int | None:
         """The block that the next bytes belong to; None when nothing of ``run`` is missing any more."""
         with self.condition:
             states = run.arriving.states
-            if self.over or run.line.cut or run.pos >= run.end or not self._may(run.line, run.arriving):
+            if self.over or run.line.cut or run.pos >= run.end or not self._goes_on(run):
                 return None
             missing = any(states.find(state, run.pos, run.end) >= 0 for state in (ASKED, FREE, DOUBTED))
             return run.pos if missing else None
@@ -198,7 +236,7 @@ class Board:
         """Keep ``data`` as ``block`` unless it is there; returns the piece that it completes."""
         arriving, lane = run.arriving, run.line.lane
         with self.condition:
-            if self.over or run.line.cut or not self._may(run.line, arriving):
+            if self.over or run.line.cut or not self._goes_on(run):
                 return None  # the block stays with ``run``, whose release makes it free
             run.pos = block + 1
             doubt = arriving.doubts.get(block // BLOCKS)

@@ -130,7 +130,9 @@ class Conductor:
             return "it fell silent"
         if self._limited or first:
             return None
-        siblings = [other.meter.speed for other in line.lane.lines if other is not line and other.meter.speed]
+        siblings = sorted(other.meter.speed for other in line.lane.lines if other is not line and other.meter.speed)
+        if siblings and self._trickles(line, now, quick=siblings[len(siblings) * 3 // 4]):
+            return f"it sends only {progress.human_bytes(line.meter.speed_of_last(self.patience.trickle))}/s"
         usual = max(line.best, statistics.median(siblings) if siblings else 0.0)
         slow = line.meter.speed < max(self.patience.drip * usual, self.patience.floor)
         line.slow_since = (line.slow_since or now) if slow and now - asked_at > stall / 3 else None
@@ -138,6 +140,13 @@ class Conductor:
             return f"it sends only {progress.human_bytes(line.meter.speed)}/s"
         line.best = max(line.best, line.meter.speed)
         return None
+
+    def _trickles(self, line: Line, now: float, *, quick: float) -> bool:
+        """Loss makes connections silent for a while; this one is not silent."""
+        span = self.patience.trickle
+        if now - (line.asked_at or now) < span or now - line.heard > span:
+            return False
+        return line.meter.speed_of_last(span) < self.patience.drip * quick
 
     def _draw(self, now: float) -> None:
         if now - self._drawn < DRAW_SECONDS:

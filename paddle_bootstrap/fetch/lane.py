@@ -13,7 +13,10 @@ from paddle_bootstrap.lock.model import Wheel
 
 FIRST = 4  # connections to begin with
 GAIN = 1.1  # more connections must make a mirror faster by this factor, or they are not worth having
-SETTLE = 0.2  # seconds until the effect of a new connection is judged
+SETTLE = 0.1  # seconds until the effect of a new connection is judged
+AGAIN = (
+    0.5  # seconds until it is judged once more: servers that limit a connection may let its first bytes pass at once
+)
 LONGEST_WAIT = 60.0  # seconds that a mirror may ask us to stay away
 WINDOW = 2.0  # seconds over which speed is measured
 
@@ -32,9 +35,19 @@ class Meter:
 
     @property
     def speed(self) -> float:
+        return self._since(0)
+
+    def speed_of_last(self, seconds: float) -> float:
+        """The same over a shorter time."""
+        at = len(self._seen) - 1
+        while at > 0 and self._seen[-1][0] - self._seen[at][0] < seconds:
+            at -= 1
+        return self._since(at)
+
+    def _since(self, at: int) -> float:
         if len(self._seen) < 2:
             return 0.0
-        (first, before), (last, after) = self._seen[0], self._seen[-1]
+        (first, before), (last, after) = self._seen[at], self._seen[-1]
         return (after - before) / (last - first) if last > first else 0.0
 
 
@@ -77,7 +90,8 @@ class Lane:
     wrong_pieces: Counter[str] = field(default_factory=Counter)  # by file name
     _marked: tuple[float, int] = (0.0, 0)  # monotonic and bytes, when its speed was last looked at
     _before: float = 0.0  # speed with fewer connections
-    _settled: bool = False
+    _settled: float | None = None  # monotonic: since when it has enough of them
+    _grown: bool = False  # that was judged twice, or the mirror said so itself
 
     def can_serve(self, wheel: Wheel) -> bool:
         return self.out is None and wheel.filename not in self.lacks
@@ -105,7 +119,9 @@ class Lane:
         return max(0, min(self.target, self.cap) - len(self.lines))
 
     def _grow(self, now: float) -> None:
-        """Twice as many, as long as that pays; what did not pay is not tried again."""
+        """Twice as many, as long as that pays; what did not pay is tried once more."""
+        if self._settled and not self._grown and now - self._settled >= AGAIN:
+            self._settled, self._grown, self._before = None, True, 0.0
         if self._settled or len(self.lines) < min(self.target, self.cap):
             return
         since, before = self._marked
@@ -113,7 +129,7 @@ class Lane:
             self._marked = (now, self.meter.total)
         elif now - since >= SETTLE:
             speed = (self.meter.total - before) / (now - since)
-            self._settled = speed < GAIN * self._before
+            self._settled = now if speed < GAIN * self._before else None
             self._before, self._marked = speed, (0.0, 0)
             if not self._settled:
                 self.target = min(self.cap, 2 * self.target)
@@ -121,7 +137,7 @@ class Lane:
     def slow_down(self) -> None:
         """It refused a connection while it serves others: those are enough from now on."""
         self.cap = max(1, min(self.cap, len(self.lines) - 1))
-        self._settled = True
+        self._settled, self._grown = time.monotonic(), True
 
     def rest(self, seconds: float) -> None:
         """Ask it nothing new for so long."""

@@ -79,7 +79,7 @@ class Ledger:
             if lane.refusals >= REFUSALS:
                 self._drop(lane, wheel, failure)
         elif failure.kind in ("limited", "broken"):
-            return self._again(lane, wheel, part, failure)
+            return self._again(run, part, failure)
         return 0.0
 
     def _is_extra(self, run: Run) -> bool:
@@ -89,8 +89,9 @@ class Ledger:
         same = [other for other in others if other.busy_with == run.arriving.wheel.filename]
         return bool(same or (others and self._part(run.arriving.wheel, lane).bytes))
 
-    def _again(self, lane: Lane, wheel: Wheel, part: Part, failure: MirrorFailure) -> float:
-        part.failures += 1
+    def _again(self, run: Run, part: Part, failure: MirrorFailure) -> float:
+        lane, wheel = run.line.lane, run.arriving.wheel
+        part.failures = 1 if run.gained >= self.patience.progress else part.failures + 1
         if not failure.retry or part.failures > self.patience.retries:
             if failure.kind == "limited":
                 self._drop(lane, wheel, failure)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from paddle_bootstrap.fetch.block_map import BLOCK
 from paddle_bootstrap.fetch.patience import Terms
 from paddle_bootstrap.mirrors.model import mirror_at
 from tests.fakes.mirror import FakeMirror, Fault
@@ -32,7 +33,10 @@ def test_mirrors_share_a_file(bring: Bring, rates: Sequence[float]) -> None:
     assert all(
         record.bytes > len(DATA) * rate / sum(rates) / 3 for record, rate in zip(fetched.transfers, rates, strict=True)
     )
-    assert received(fetched) <= len(DATA) * 1.05
+    asked_twice = BLOCK * sum(
+        record.connections for record in fetched.transfers
+    )  # what is in the air when others are quicker
+    assert received(fetched) <= len(DATA) + asked_twice
     assert took < len(DATA) / max(rates)
 
 
