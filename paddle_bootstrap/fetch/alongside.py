@@ -1,8 +1,8 @@
 """Unpacking while the bytes arrive: only pieces that match the lock's digests are looked at.
 
-The end of a wheel, where its directory is, is fetched first, then its members in the order of their cost. An unpacked wheel
-gets its name in the store when it is complete and the whole file's sha256 holds, whichever comes last. Its modules come before
-others when somebody compiles them meanwhile.
+The end of a wheel, where its directory is, is fetched first, then its members in their order, or in that of their cost where
+mirrors are quicker than unpacking is. An unpacked wheel gets its name in the store when it is complete and the whole file's
+sha256 holds, whichever comes last. Its modules come before others when somebody compiles them meanwhile.
 """
 
 from __future__ import annotations
@@ -61,7 +61,6 @@ class Alongside:
         for arriving in board.arrivings:  # without digests of its pieces nothing can be unpacked before all is there
             if arriving.wheel.pieces and store.unpacked(arriving.wheel) is None:
                 arriving.first = [_blocks(arriving, max(0, arriving.size - 2 * PIECE_SIZE), arriving.size)]
-                arriving.waited_for = arriving.first[0]
 
     def consider(self, arriving: Arriving) -> None:
         """Begin to unpack, once the wheel's directory is there. Raises RefusedWheel for a wheel that holds what it may not.
@@ -76,8 +75,8 @@ class Alongside:
         partial_file = self.store.partial(arriving.wheel)
         unpacking = Unpacking(partial_file, job.place, arriving.verified_until, self.news, compilable)
         with self.news:
-            arriving.first = [_blocks(arriving, member.header, member.end) for member in _costly(unpacking.members)]
-            arriving.waited_for = arriving.first[0] if arriving.first else range(0)
+            arriving.first = []
+            arriving.costly = [_blocks(arriving, member.header, member.end) for member in _costly(unpacking.members)]
         self.crew.add(unpacking, partial(self._mark, arriving, unpacked=True))
 
     def _may_begin(self, arriving: Arriving) -> bool:

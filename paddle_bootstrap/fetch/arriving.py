@@ -42,8 +42,8 @@ class Arriving:
         self.resumed = sum(self.length(block) for block, state in enumerate(self.states) if state == DONE)
         self.done_bytes = self.resumed
         self.verified = bytearray(-(-size // PIECE_SIZE))
-        self.first: list[range] = []  # blocks to be asked for before others
-        self.waited_for = range(0)  # blocks without which unpacking cannot go on
+        self.first: list[range] = []  # blocks to be asked for before others: the wheel's directory
+        self.costly: list[range] = []  # those of the members that take longest to unpack
         self.judging: set[int] = set()  # pieces that somebody is reading
         self.doubts: dict[int, Doubt] = {}  # pieces that were wrong, and whose senders are not known for sure
         self.liars = 0  # mirrors that have been named for it
@@ -56,7 +56,6 @@ class Arriving:
         self.hashed = 0  # pieces, in order
         self.digest = hashlib.sha256()
         self._free = self.states.count(FREE)
-        self._hint = 0  # no block before it is free
 
     def _open_files(self) -> None:
         path = self.store.partial(self.wheel)
@@ -78,10 +77,15 @@ class Arriving:
         """Every byte is there; whether they are the right ones is another question."""
         return self.done_bytes == self.size
 
-    @property
-    def first_missing(self) -> int:
-        """The first block, of those that are waited for if there is one, that is not there; their number when all are."""
-        for blocks in (self.waited_for, range(len(self.states))):
+    def _order(self, *, hurried: bool) -> Iterator[range]:
+        yield from self.first
+        if hurried:
+            yield from self.costly
+        yield range(len(self.states))
+
+    def first_missing(self, *, hurried: bool) -> int:
+        """The first block, in the order in which they are asked for, that is not there; their number when all are."""
+        for blocks in self._order(hurried=hurried):
             here = self.states[blocks.start : blocks.stop]
             if missing := len(here.lstrip(_DONE)):
                 return blocks.start + len(here) - missing
@@ -96,15 +100,13 @@ class Arriving:
         """About as many bytes nobody has been asked for."""
         return self._free * BLOCK
 
-    def ask(self, most: int) -> tuple[int, int] | None:
-        """Mark the first free blocks, in a row and at most ``most`` of them, as asked for: (start, end)."""
-        while self.first:
-            if asked := self._ask(FREE, self.first[0].start, self.first[0].stop, most):
-                return asked
-            del self.first[0]
-        asked = self._ask(FREE, self._hint, len(self.states), most)
-        self._hint = asked[0] if asked else len(self.states)
-        return asked
+    def ask(self, most: int, *, hurried: bool) -> tuple[int, int] | None:
+        """Mark the first free blocks, in a row and at most ``most`` of them, as asked for: (start, end).
+
+        ``hurried``: they come quicker than they can be unpacked, so what takes longest to unpack comes before the rest.
+        """
+        asked = (self._ask(FREE, blocks.start, blocks.stop, most) for blocks in self._order(hurried=hurried))
+        return next(filter(None, asked), None)
 
     def ask_doubted(self, piece: int) -> tuple[int, int] | None:
         """The same for a piece that was wrong."""
@@ -118,6 +120,8 @@ class Arriving:
         end = start + 1
         while end < last and end - start < most and self.states[end] == state:
             end += 1
+        if end - start == most and end // BLOCKS * BLOCKS > start:  # whole pieces: who sent a wrong one is known then
+            end = end // BLOCKS * BLOCKS
         self.states[start:end] = bytes([ASKED]) * (end - start)
         self._free -= end - start
         return start, end
@@ -157,7 +161,6 @@ class Arriving:
     def _set_free(self, block: int) -> None:
         self.states[block] = DOUBTED if block // BLOCKS in self.doubts else FREE
         self._free += 1
-        self._hint = min(self._hint, block)
 
     def has_written(self, block: int, origin: int) -> int | None:
         """``block`` is there; returns the piece that it completes, if it does."""

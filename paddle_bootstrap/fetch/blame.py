@@ -17,16 +17,24 @@ def accuse(lane: Lane, arriving: Arriving, said: str) -> None:
     lane.wrong_pieces[arriving.wheel.filename] += 1
     lane.lacks[arriving.wheel.filename] = failure
     arriving.liars += 1
-    if not lane.out or lane.out.kind != "wrong":
+    if not lane.lied:
         lane.out = failure
         progress.warn(f"{arriving.wheel.filename}: {lane.source.mirror.redacted}: {said}; it is not asked again")
 
 
 def wrong_piece(arriving: Arriving, piece: int, prints: list[bytes], lanes: Sequence[Lane]) -> None:
-    """``piece`` is wrong: its one sender is named, or one mirror alone delivers it once more to show who it was."""
+    """``piece`` is wrong: its one sender is named, or one mirror alone delivers it once more to show who it was.
+
+    What came from a mirror that has been named before is suspected first, and fetched again alone.
+    """
     blocks = arriving.blocks_of(piece)
     origins = arriving.origins[blocks.start : blocks.stop]
     senders = set(origins)
+    named = {origin for origin in senders - {EARLIER_RUN} if lanes[origin].lied}
+    if len(senders) > 1 and named:
+        arriving.doubts.pop(piece, None)
+        arriving.forget(block for block, origin in zip(blocks, origins, strict=True) if origin in named)
+        return
     if len(senders) > 1:
         arriving.doubt(piece, Doubt(prints, origins))
         return
@@ -82,5 +90,5 @@ def settle_whole(arriving: Arriving, prints: Sequence[bytes], lanes: Sequence[La
     """The file is right: where it differs from its first form, the sender of that is known."""
     pairs = zip(arriving.suspects, prints, strict=True)
     for liar in {origin for (before, origin), after in pairs if before != after} - {EARLIER_RUN}:
-        if lanes[liar].out is None or lanes[liar].out.kind != "wrong":  # type: ignore[union-attr]
+        if not lanes[liar].lied:
             accuse(lanes[liar], arriving, "it delivers wrong bytes")

@@ -14,12 +14,15 @@ from paddle_bootstrap.fetch.lane import Line
 AHEAD = 2.0  # seconds of work that a connection takes at once, at most
 WORK = 10  # times the wait for an answer: so much work makes up for it
 LONGEST = 16 * BLOCKS  # blocks
+LEAST = 4  # blocks
+SHORT = 1.0  # seconds of work that a slow connection takes at once, less than a piece
 UNKNOWN_SPEED = 1e6  # bytes per second, of a connection that has not shown any yet
-LATELY = 0.25  # seconds over which a connection's speed tells how long it will take
 WORTH = 0.15  # seconds that a transfer must still take to be shared
 TWICE = 0.3  # seconds that it must still take, and longer than anew, for the same bytes to be asked for once more
+UNPACKED = 1.3e8  # bytes per second of a wheel that two cores unpack (measured)
 PATROL = 0.05  # seconds between looks for something to share
-LAG = 0.4  # seconds that the first missing bytes of a file may still take: digest and unpacking wait for them
+LAG = 3.0  # seconds that the first missing bytes of a file may still take: digest and unpacking wait for them
+SO_FAR = 0.4  # seconds that they have taken already
 QUICKER = 3  # times as quick is who helps with them
 
 
@@ -45,7 +48,7 @@ class Run:
         """At the speed it shows; one that is silent will take at least as long again as it has been waited for."""
         line = self.line
         waited = now - max(line.heard, line.asked_at or now)
-        speed = UNKNOWN_SPEED if line.meter.total == 0 else max(line.meter.speed_of_last(LATELY), 1.0)
+        speed = UNKNOWN_SPEED if line.meter.total == 0 else max(line.meter.lately, 1.0)
         return max(self.bytes_left / speed, waited)
 
 
@@ -89,19 +92,22 @@ class Board:
         """Part of a slow transfer of what will soon be the first missing bytes: unpacking and the digest wait for those."""
         now, mine = time.monotonic(), self._speed(line)
         for arriving in self.arrivings:
-            first, total = arriving.first_missing, self._total_speed(arriving)
+            first, total = arriving.first_missing(hurried=self._hurried(arriving)), self._total_speed(arriving)
             for other in sorted(self.runs, key=lambda run: run.pos):
                 if other.arriving is not arriving or other.end <= first or not self._may_share(line, other):
                     continue
                 left, so_far = other.seconds_left(now), now - (other.line.asked_at or now)
                 needed = (other.pos - first) * BLOCK / total if total else 0.0
-                if so_far > LAG and left > max(LAG, needed) and mine * left > QUICKER * other.bytes_left:
+                if so_far > SO_FAR and left > max(LAG, needed) and mine * left > QUICKER * other.bytes_left:
                     return self._part_of(other, line, now)
         return None
 
     def _total_speed(self, arriving: Arriving) -> float:
         """Bytes per second that come of a file."""
         return sum(run.line.meter.speed for run in self.runs if run.arriving is arriving)
+
+    def _hurried(self, arriving: Arriving) -> bool:
+        return self._total_speed(arriving) > UNPACKED
 
     def _free(self, line: Line) -> Run | None:
         for arriving in self.arrivings:
@@ -111,7 +117,7 @@ class Board:
                 run = self._whole(line, arriving)
             else:
                 run = self._doubted(line, arriving)
-                if run is None and (asked := arriving.ask(self._most(line, arriving))):
+                if run is None and (asked := arriving.ask(self._most(line, arriving), hurried=self._hurried(arriving))):
                     run = Run(arriving, line, *asked)
             if run:
                 return run
@@ -157,8 +163,9 @@ class Board:
         What is asked for in small parts comes in its order, as unpacking needs it, and little is lost with a bad mirror.
         """
         wanted = int(line.meter.speed * min(AHEAD, WORK * line.latency) / BLOCK)
+        least = min(BLOCKS, max(LEAST, int(self._speed(line) * SHORT / BLOCK)))
         fair = (arriving.size - arriving.done_bytes) // BLOCK // max(1, len(self.runs))
-        return max(1, min(max(wanted, BLOCKS), LONGEST, max(fair, BLOCKS // 2)))
+        return max(1, min(max(wanted, least), LONGEST, max(fair, BLOCKS // 2)))
 
     def _shared(self, line: Line) -> Run | None:
         """Part of the slowest remaining transfer: its second half, or all of it once more when too little is left."""

@@ -10,7 +10,7 @@ from paddle_bootstrap import progress
 from paddle_bootstrap.fetch.arriving import Arriving
 from paddle_bootstrap.fetch.board import Board
 from paddle_bootstrap.fetch.failure import MirrorFailure
-from paddle_bootstrap.fetch.lane import Lane, Line
+from paddle_bootstrap.fetch.lane import BURST, Lane, Line
 from paddle_bootstrap.fetch.ledger import Ledger
 from paddle_bootstrap.fetch.patience import Patience
 from paddle_bootstrap.lock.model import PIECE_SIZE
@@ -132,7 +132,7 @@ class Conductor:
             return None
         siblings = sorted(other.meter.speed for other in line.lane.lines if other is not line and other.meter.speed)
         if siblings and self._trickles(line, now, quick=siblings[len(siblings) * 3 // 4]):
-            return f"it sends only {progress.human_bytes(line.meter.speed_of_last(self.patience.trickle))}/s"
+            return f"it sends only {progress.human_bytes(line.meter.lately)}/s"
         usual = max(line.best, statistics.median(siblings) if siblings else 0.0)
         slow = line.meter.speed < max(self.patience.drip * usual, self.patience.floor)
         line.slow_since = (line.slow_since or now) if slow and now - asked_at > stall / 3 else None
@@ -143,7 +143,7 @@ class Conductor:
 
     def _trickles(self, line: Line, now: float, *, quick: float) -> bool:
         """Loss makes connections silent for a while; this one is not silent."""
-        span = self.patience.trickle
+        span = max(self.patience.trickle, BURST / quick)
         if now - (line.asked_at or now) < span or now - line.heard > span:
             return False
         return line.meter.speed_of_last(span) < self.patience.drip * quick

@@ -19,6 +19,8 @@ AGAIN = (
 )
 LONGEST_WAIT = 60.0  # seconds that a mirror may ask us to stay away
 WINDOW = 2.0  # seconds over which speed is measured
+LATELY = 0.25  # seconds, at least, that a sudden change takes to be seen
+BURST = 5e5  # bytes that servers send at once, though they limit a connection
 
 
 class Meter:
@@ -36,6 +38,11 @@ class Meter:
     @property
     def speed(self) -> float:
         return self._since(0)
+
+    @property
+    def lately(self) -> float:
+        """The same over the time that BURST takes: what comes in bursts is seldom seen to stand still."""
+        return self.speed_of_last(max(LATELY, BURST / max(self.speed, 1.0)))
 
     def speed_of_last(self, seconds: float) -> float:
         """The same over a shorter time."""
@@ -92,6 +99,11 @@ class Lane:
     _before: float = 0.0  # speed with fewer connections
     _settled: float | None = None  # monotonic: since when it has enough of them
     _grown: bool = False  # that was judged twice, or the mirror said so itself
+
+    @property
+    def lied(self) -> bool:
+        """It has been named for wrong bytes."""
+        return self.out is not None and self.out.kind == "wrong"
 
     def can_serve(self, wheel: Wheel) -> bool:
         return self.out is None and wheel.filename not in self.lacks
