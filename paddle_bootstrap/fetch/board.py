@@ -163,7 +163,7 @@ class Board:
         What is asked for in small parts comes in its order, as unpacking needs it, and little is lost with a bad mirror.
         """
         wanted = int(line.meter.speed * min(AHEAD, WORK * line.latency) / BLOCK)
-        least = min(BLOCKS, max(LEAST, int(self._speed(line) * SHORT / BLOCK)))
+        least = min(BLOCKS, max(LEAST, int(line.meter.speed * SHORT / BLOCK))) if line.meter.speed else BLOCKS
         fair = (arriving.size - arriving.done_bytes) // BLOCK // max(1, len(self.runs))
         return max(1, min(max(wanted, least), LONGEST, max(fair, BLOCKS // 2)))
 
