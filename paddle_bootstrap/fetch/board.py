@@ -5,51 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from paddle_bootstrap.fetch import sharing
 from paddle_bootstrap.fetch.arriving import ASKED, BLOCKS, DONE, DOUBTED, FREE, WRITING, Arriving
-from paddle_bootstrap.fetch.block_map import BLOCK
 from paddle_bootstrap.fetch.lane import Line
+from paddle_bootstrap.fetch.sharing import Run, may_serve
 
-AHEAD = 2.0  # seconds of work that a connection takes at once, at most
-WORK = 10  # times the wait for an answer: so much work makes up for it
-LONGEST = 16 * BLOCKS  # blocks
-LEAST = 4  # blocks
-SHORT = 1.0  # seconds of work that a slow connection takes at once, less than a piece
-UNKNOWN_SPEED = 1e6  # bytes per second, of a connection that has not shown any yet
-WORTH = 0.15  # seconds that a transfer must still take to be shared
-TWICE = 0.3  # seconds that it must still take, and longer than anew, for the same bytes to be asked for once more
-UNPACKED = 1.3e8  # bytes per second of a wheel that two cores unpack (measured)
 PATROL = 0.05  # seconds between looks for something to share
-LAG = 3.0  # seconds that the first missing bytes of a file may still take: digest and unpacking wait for them
-SO_FAR = 0.4  # seconds that they have taken already
-QUICKER = 3  # times as quick is who helps with them
-
-
-@dataclass(eq=False)
-class Run:
-    """One request: blocks from ``pos`` up to ``end``, which others may take from its end."""
-
-    arriving: Arriving
-    line: Line
-    pos: int
-    end: int
-    whole: bool = False  # the mirror knows no ranges: all is read, and what is missing is kept
-    alone: bool = False  # a piece that nobody else may touch, so that its sender is known
-    hedged: bool = False  # somebody else fetches the same
-    gained: int = 0  # bytes that were missing before
-    learned: bool = False  # where the mirror has the file
-
-    @property
-    def bytes_left(self) -> int:
-        return (self.end - self.pos) * BLOCK
-
-    def seconds_left(self, now: float) -> float:
-        """At the speed it shows; one that is silent will take at least as long again as it has been waited for."""
-        line = self.line
-        waited = now - max(line.heard, line.asked_at or now)
-        speed = UNKNOWN_SPEED if line.meter.total == 0 else max(line.meter.lately, 1.0)
-        return max(self.bytes_left / speed, waited)
 
 
 class Board:
@@ -73,7 +35,11 @@ class Board:
         """The next range for ``line``; waits for one. None: this connection is not needed any more."""
         with self.condition:
             while not self.over and not line.lane.out and not line.cut and self._wanted(line):
-                run = self._lagging(line) or self._free(line) or self._shared(line)
+                run = (
+                    sharing.lagging(self.runs, self.arrivings, line)
+                    or self._free(line)
+                    or sharing.rest(self.runs, line)
+                )
                 if run:
                     self.runs.append(run)
                     line.asked_at, line.busy_with = time.monotonic(), run.arriving.wheel.filename
@@ -88,36 +54,16 @@ class Board:
         lane = line.lane
         return len(lane.lines) <= lane.cap and time.monotonic() >= lane.resting_until
 
-    def _lagging(self, line: Line) -> Run | None:
-        """Part of a slow transfer of what will soon be the first missing bytes: unpacking and the digest wait for those."""
-        now, mine = time.monotonic(), self._speed(line)
-        for arriving in self.arrivings:
-            first, total = arriving.first_missing(hurried=self._hurried(arriving)), self._total_speed(arriving)
-            for other in sorted(self.runs, key=lambda run: run.pos):
-                if other.arriving is not arriving or other.end <= first or not self._may_share(line, other):
-                    continue
-                left, so_far = other.seconds_left(now), now - (other.line.asked_at or now)
-                needed = (other.pos - first) * BLOCK / total if total else 0.0
-                if so_far > SO_FAR and left > max(LAG, needed) and mine * left > QUICKER * other.bytes_left:
-                    return self._part_of(other, line, now)
-        return None
-
-    def _total_speed(self, arriving: Arriving) -> float:
-        """Bytes per second that come of a file."""
-        return sum(run.line.meter.speed for run in self.runs if run.arriving is arriving)
-
-    def _hurried(self, arriving: Arriving) -> bool:
-        return self._total_speed(arriving) > UNPACKED
-
     def _free(self, line: Line) -> Run | None:
         for arriving in self.arrivings:
-            if not arriving.free_bytes or not self._may(line, arriving):
+            if not arriving.free_bytes or not may_serve(line, arriving):
                 continue
             if arriving.wheel.filename in line.lane.no_ranges:
                 run = self._whole(line, arriving)
             else:
                 run = self._doubted(line, arriving)
-                if run is None and (asked := arriving.ask(self._most(line, arriving), hurried=self._hurried(arriving))):
+                most, hurried = sharing.fair_size(self.runs, line, arriving), sharing.hurried(self.runs)
+                if run is None and (asked := arriving.ask(most, hurried=hurried)):
                     run = Run(arriving, line, *asked)
             if run:
                 return run
@@ -145,10 +91,6 @@ class Board:
                 return Run(arriving, line, *asked, alone=True)
         return None
 
-    def _may(self, line: Line, arriving: Arriving) -> bool:
-        only = arriving.only
-        return line.lane.can_serve(arriving.wheel) and only in (None, line.lane.number) and not arriving.named
-
     def _reads_whole(self, line: Line, arriving: Arriving) -> bool:
         """Another connection to the same mirror reads the file from its first byte."""
         lane = line.lane
@@ -156,53 +98,6 @@ class Board:
             run.whole and run.line is not line and run.line.lane is lane and run.arriving is arriving
             for run in self.runs
         )
-
-    def _most(self, line: Line, arriving: Arriving) -> int:
-        """A piece, or as much as makes up for waiting; no more than a fair part of what is left, so that all end together.
-
-        What is asked for in small parts comes in its order, as unpacking needs it, and little is lost with a bad mirror.
-        """
-        wanted = int(line.meter.speed * min(AHEAD, WORK * line.latency) / BLOCK)
-        least = min(BLOCKS, max(LEAST, int(line.meter.speed * SHORT / BLOCK))) if line.meter.speed else BLOCKS
-        fair = (arriving.size - arriving.done_bytes) // BLOCK // max(1, len(self.runs))
-        return max(1, min(max(wanted, least), LONGEST, max(fair, BLOCKS // 2)))
-
-    def _shared(self, line: Line) -> Run | None:
-        """Part of the slowest remaining transfer: its second half, or all of it once more when too little is left."""
-        now = time.monotonic()
-        others = [run for run in self.runs if self._may_share(line, run)]
-        for other in sorted(others, key=lambda run: -run.seconds_left(now)):
-            if other.seconds_left(now) < WORTH:
-                return None
-            if run := self._part_of(other, line, now):
-                return run
-        return None
-
-    def _may_share(self, line: Line, run: Run) -> bool:
-        return (
-            run.line is not line
-            and not run.alone
-            and run.pos < run.end
-            and self._may(line, run.arriving)
-            and run.arriving.wheel.filename not in line.lane.no_ranges
-        )
-
-    def _speed(self, line: Line) -> float:
-        """What it has shown; one that has shown nothing is as quick as the others of its mirror."""
-        return line.meter.speed or line.lane.meter.speed / max(1, len(line.lane.lines)) or UNKNOWN_SPEED
-
-    def _part_of(self, other: Run, line: Line, now: float) -> Run | None:
-        mine = self._speed(line)
-        left = other.end - other.pos - 1  # the block in the air stays with it
-        if left >= 2 and not other.whole and not other.hedged:
-            theirs = other.bytes_left / other.seconds_left(now)
-            part = max(1, min(left, round(left * mine / (mine + theirs))))
-            other.end -= part
-            return Run(other.arriving, line, other.end, other.end + part)
-        if other.hedged or other.seconds_left(now) <= 2 * other.bytes_left / mine + TWICE:
-            return None
-        other.hedged = True
-        return Run(other.arriving, line, other.pos, other.end, hedged=True)
 
     def release(self, run: Run) -> None:
         """``run`` has ended; what it did not deliver is free again, unless somebody else fetches it."""

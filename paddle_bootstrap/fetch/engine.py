@@ -20,7 +20,7 @@ from paddle_bootstrap.errors import BootstrapError
 from paddle_bootstrap.fetch.alongside import Alongside, Compiler
 from paddle_bootstrap.fetch.arriving import Arriving
 from paddle_bootstrap.fetch.block_map import BLOCK
-from paddle_bootstrap.fetch.board import Board, Run
+from paddle_bootstrap.fetch.board import Board
 from paddle_bootstrap.fetch.conductor import Conductor
 from paddle_bootstrap.fetch.failure import MirrorFailure
 from paddle_bootstrap.fetch.judge import Judge
@@ -28,6 +28,7 @@ from paddle_bootstrap.fetch.lane import Lane, Line
 from paddle_bootstrap.fetch.ledger import Ledger
 from paddle_bootstrap.fetch.patience import Patience, Terms
 from paddle_bootstrap.fetch.rate import Rate
+from paddle_bootstrap.fetch.sharing import Run
 from paddle_bootstrap.fetch.source import Body, Source, patiently
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.fetch.transfer import Brought
@@ -206,7 +207,9 @@ class _Work:
             if line.kept and not run.whole and not line.cut:  # what is in the buffer counts as long as that is kept
                 run.gained += max(0, line.kept[2] - held)
             self.ledger.end(run, line.meter.total - before)
-            if failure and not line.cut and not self.board.over:  # else it was judged when it was given up, or we ended it
+            if (
+                failure and not line.cut and not self.board.over
+            ):  # else it was judged when it was given up, or we ended it
                 pause = self.ledger.judge(run, failure)
             self.board.condition.notify_all()
         if pause:

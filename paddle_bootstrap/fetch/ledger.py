@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from paddle_bootstrap import progress
 from paddle_bootstrap.fetch.arriving import Arriving
-from paddle_bootstrap.fetch.board import Run
 from paddle_bootstrap.fetch.failure import MirrorFailure
 from paddle_bootstrap.fetch.lane import Lane
 from paddle_bootstrap.fetch.patience import Patience
+from paddle_bootstrap.fetch.sharing import Run
 from paddle_bootstrap.fetch.transfer import Brought, Outcome, TransferRecord
 from paddle_bootstrap.lock.model import Wheel
 

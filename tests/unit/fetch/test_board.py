@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from paddle_bootstrap.fetch.arriving import Arriving
-from paddle_bootstrap.fetch.board import Board, Run
+from paddle_bootstrap.fetch.board import Board
 from paddle_bootstrap.fetch.failure import MirrorFailure
 from paddle_bootstrap.fetch.lane import Lane, Line
+from paddle_bootstrap.fetch.sharing import Run
 from paddle_bootstrap.fetch.source import Source
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.mirrors.model import mirror_at

@@ -1,0 +1,187 @@
+"""Who takes over what from whom: decided from what connections have shown, with clocks that the tests set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from paddle_bootstrap.fetch import blame, sharing
+from paddle_bootstrap.fetch.arriving import BLOCKS, Arriving
+from paddle_bootstrap.fetch.block_map import BLOCK
+from paddle_bootstrap.fetch.board import Board
+from paddle_bootstrap.fetch.conductor import Conductor
+from paddle_bootstrap.fetch.lane import Lane, Line, Meter
+from paddle_bootstrap.fetch.ledger import Ledger
+from paddle_bootstrap.fetch.patience import Patience
+from paddle_bootstrap.fetch.sharing import Run
+from paddle_bootstrap.fetch.source import Source
+from paddle_bootstrap.fetch.store import Store
+from paddle_bootstrap.mirrors.model import mirror_at
+from tests.unit.fetch.conftest import Heard
+from tests.unit.fetch.pieced import pieced
+
+WHEEL, DATA = pieced(size=40 << 20)
+SECONDS = 3.0  # that every connection has been at work
+
+
+@pytest.fixture
+def arriving(store: Store) -> Arriving:
+    return Arriving(store, WHEEL, len(DATA))
+
+
+@pytest.fixture
+def connect() -> Callable[..., Line]:
+    """``connect(speed, last=speed)``: a busy connection that sent ``speed`` bytes per second, and ``last`` in the last one."""
+    lanes: list[Lane] = []
+
+    def line(speed: float, last: float | None = None, *, lane: Lane | None = None) -> Line:
+        if lane is None:
+            source = Source(mirror_at(f"http://127.0.0.{len(lanes) + 2}/"), {}, Patience())
+            lane = Lane(len(lanes), source, cap=16, starts=0.0)
+            lanes.append(lane)
+        made = Line(lane, lane.source.connect(), meter=metered(speed, speed if last is None else last))
+        made.asked_at, made.heard = time.monotonic() - SECONDS, time.monotonic()
+        made.busy_with = WHEEL.filename
+        lane.links[WHEEL.filename] = None  # type: ignore[assignment]  # where it is does not matter here
+        lane.lines.append(made)
+        return made
+
+    return line
+
+
+def metered(speed: float, last: float) -> Meter:
+    meter, now = Meter(), time.monotonic()
+    for tick in range(int(SECONDS * 20) + 1):
+        at = tick / 20
+        meter.total = int(speed * min(at, SECONDS - 1) + last * max(0.0, at - SECONDS + 1))
+        meter.sample(now - SECONDS + at)
+    return meter
+
+
+def runs_of(arriving: Arriving, *lines: Line) -> list[Run]:
+    """Each of them fetches one piece, in their order."""
+    return [Run(arriving, line, *arriving.ask(BLOCKS, hurried=False)) for line in lines]  # type: ignore[misc]
+
+
+def test_a_meter_tells_what_has_come_lately() -> None:
+    dripping = metered(5e6, last=1e4)
+    assert dripping.lately == pytest.approx(1e4, rel=0.1)
+    assert dripping.speed > 2e6
+    assert metered(5e6, last=5e6).lately == pytest.approx(5e6, rel=0.1)
+
+
+def test_a_quick_connection_takes_over_what_is_waited_for(arriving: Arriving, connect: Callable[..., Line]) -> None:
+    slow, quick = connect(2e5), connect(1e7)
+    first, own = runs_of(arriving, slow, quick)
+    taken = sharing.lagging([first, own], [arriving], quick)
+    assert taken is not None
+    assert (taken.line, taken.end) == (quick, BLOCKS)
+    assert first.end == taken.pos < BLOCKS // 4  # the slow one keeps what it can do in the same time
+
+
+@pytest.mark.parametrize("speed", [3e6, 9e6])
+def test_who_will_be_done_in_time_is_left_alone(arriving: Arriving, connect: Callable[..., Line], speed: float) -> None:
+    slow, quick = connect(speed), connect(1e7)
+    assert sharing.lagging(runs_of(arriving, slow, quick), [arriving], quick) is None
+
+
+def test_what_is_not_waited_for_yet_is_left_alone(arriving: Arriving, connect: Callable[..., Line]) -> None:
+    """Others need 16 s for all before it, and it will be there in 14."""
+    lines = [connect(2e6), connect(3e5)]
+    whole, own = runs_of(arriving, *lines)
+    own.pos, own.end = 9 * BLOCKS, 10 * BLOCKS
+    assert sharing.lagging([whole, own], [arriving], lines[0]) is None
+
+
+def test_who_has_just_been_asked_is_left_alone(arriving: Arriving, connect: Callable[..., Line]) -> None:
+    slow, quick = connect(2e5), connect(1e7)
+    slow.asked_at = time.monotonic()
+    assert sharing.lagging(runs_of(arriving, slow, quick), [arriving], quick) is None
+
+
+@pytest.mark.parametrize(("speed", "blocks"), [(0.0, BLOCKS), (1e8, BLOCKS), (1e6, 7), (1e4, sharing.LEAST)])
+def test_slow_connections_take_small_parts(
+    arriving: Arriving, connect: Callable[..., Line], speed: float, blocks: int
+) -> None:
+    assert sharing.fair_size([], connect(speed), arriving) == blocks
+
+
+def test_the_order_is_the_files_unless_bytes_come_quicker_than_they_are_unpacked(
+    arriving: Arriving, connect: Callable[..., Line]
+) -> None:
+    arriving.costly = [range(5 * BLOCKS, 7 * BLOCKS)]
+    assert [sharing.hurried(runs_of(arriving, connect(speed))) for speed in (1e8, 2e8)] == [False, True]
+    assert arriving.ask(BLOCKS, hurried=True) == (5 * BLOCKS, 6 * BLOCKS)
+    assert arriving.ask(BLOCKS, hurried=False) == (2 * BLOCKS, 3 * BLOCKS)
+    assert (arriving.first_missing(hurried=True), arriving.first_missing(hurried=False)) == (5 * BLOCKS, 0)
+    arriving.first = [range(9 * BLOCKS, 10 * BLOCKS)]
+    assert arriving.ask(BLOCKS, hurried=True) == (9 * BLOCKS, 10 * BLOCKS)
+
+
+def test_a_request_ends_with_a_piece(arriving: Arriving) -> None:
+    assert arriving.ask(5, hurried=False) == (0, 5)
+    assert arriving.ask(BLOCKS, hurried=False) == (5, BLOCKS)
+    assert arriving.ask(2 * BLOCKS + 3, hurried=False) == (BLOCKS, 3 * BLOCKS)
+
+
+@pytest.mark.parametrize(("last", "silent", "fault"), [(1e4, 0.0, "it sends only"), (4e6, 0.0, ""), (0.0, 1.0, "")])
+def test_one_that_trickles_among_quick_ones_is_replaced_at_once(
+    arriving: Arriving, connect: Callable[..., Line], last: float, silent: float, fault: str
+) -> None:
+    """One that is silent may have lost a packet: it gets more time."""
+    suspect = connect(4e6, last)
+    suspect.heard -= silent
+    for _ in range(3):
+        connect(4e6, lane=suspect.lane)
+    board = Board([arriving])
+    board.runs = runs_of(arriving, *suspect.lane.lines)
+    conductor = Conductor(board, Ledger([suspect.lane], Patience()), Patience(), lambda lane: None, limited=False)
+    found = conductor._fault(suspect, time.monotonic(), alone=False)
+    assert found is None if not fault else fault in str(found)
+
+
+def test_connections_are_added_again_after_a_burst() -> None:
+    """The first bytes of a connection may pass at once: then the second four seem to bring nothing."""
+    lane = Lane(0, Source(mirror_at("http://127.0.0.2/"), {}, Patience()), cap=16, starts=0.0)
+    now, targets = 100.0, []
+    for _ in range(40):
+        now += 0.05
+        lane.wants_lines(now)
+        while len(lane.lines) < lane.target:
+            lane.lines.append(Line(lane, lane.source.connect()))
+            lane.lines[-1].meter.total = 1
+            lane.meter.total += 0 if len(lane.lines) > 8 else 2_000_000
+        lane.meter.total += 50_000 * len(lane.lines)
+        targets.append(lane.target)
+    assert 8 in targets
+    assert targets[-1] == 16
+
+
+def test_who_was_named_is_suspected_first(arriving: Arriving, connect: Callable[..., Line], heard: Heard) -> None:
+    """Of a wrong piece of two senders only what the known liar sent is fetched again."""
+    lanes = [connect(1e6).lane, connect(1e6).lane]
+    blame.accuse(lanes[0], arriving, "it delivers wrong bytes")
+    piece = arriving.blocks_of(1)
+    for block in piece:
+        arriving.start_writing(block)
+        arriving.has_written(block, 0 if block < piece.start + 5 else 1)
+    blame.wrong_piece(arriving, 1, [b""] * len(piece), lanes)
+    assert not arriving.doubts
+    assert not lanes[1].lied
+    assert arriving.done_bytes == (len(piece) - 5) * BLOCK
+
+
+def test_one_wrong_piece_stops_nothing_that_is_on_its_way_a_second_one_does(
+    arriving: Arriving, connect: Callable[..., Line], heard: Heard
+) -> None:
+    line = connect(1e6)
+    board = Board([arriving])
+    [run] = runs_of(arriving, line)
+    blame.accuse(line.lane, arriving, "it delivers wrong bytes")
+    assert board.begin(run) == 0
+    assert board.begin(replace(run, alone=True)) is None
+    blame.accuse(line.lane, arriving, "it delivers wrong bytes")
+    assert board.begin(run) is None
