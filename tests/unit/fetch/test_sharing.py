@@ -138,7 +138,7 @@ def test_one_that_trickles_among_quick_ones_is_replaced_at_once(
         connect(4e6, lane=suspect.lane)
     board = Board([arriving])
     board.runs = runs_of(arriving, *suspect.lane.lines)
-    conductor = Conductor(board, Ledger([suspect.lane], Patience()), Patience(), lambda lane: None, limited=False)
+    conductor = Conductor(board, Ledger([suspect.lane], Patience()), Patience(), lambda _: None, limited=False)
     found = conductor._fault(suspect, time.monotonic(), alone=False)
     assert found is None if not fault else fault in str(found)
 
