@@ -13,6 +13,7 @@ from paddle_bootstrap.fetch.failure import MirrorFailure
 from paddle_bootstrap.fetch.lane import BURST, Lane, Line
 from paddle_bootstrap.fetch.ledger import Ledger
 from paddle_bootstrap.fetch.patience import Patience
+from paddle_bootstrap.fetch.sharing import Run
 from paddle_bootstrap.lock.model import PIECE_SIZE
 
 TICK = 0.05  # seconds
@@ -105,15 +106,17 @@ class Conductor:
         flowing = [line for line in lines if now - line.heard < LIVELY]
         for line in lines:
             if fault := self._fault(line, now, alone=not any(other is not line for other in flowing)):
-                self._give_up(line, fault)
+                self._give_up(line, fault, self.ledger.judge)
+            elif self._trickles(line, now):
+                self._give_up(line, f"it sends only {progress.human_bytes(line.meter.lately)}/s", self.ledger.excuse)
 
-    def _give_up(self, line: Line, fault: str) -> None:
+    def _give_up(self, line: Line, fault: str, tell: Callable[[Run, MirrorFailure], object]) -> None:
         """Others get its work at once, whatever its thread waits for; that thread finds nothing to do when it wakes."""
         line.cut = fault
         line.lane.end(line)
         for run in [run for run in self.board.runs if run.line is line]:
             self.board.release(run)
-            self.ledger.judge(run, MirrorFailure("broken", fault, retry=True))
+            tell(run, MirrorFailure("broken", fault, retry=True))
         line.connection.abort()
 
     def _fault(self, line: Line, now: float, *, alone: bool) -> str | None:
@@ -130,9 +133,7 @@ class Conductor:
             return "it fell silent"
         if self._limited or first:
             return None
-        siblings = sorted(other.meter.speed for other in line.lane.lines if other is not line and other.meter.speed)
-        if siblings and self._trickles(line, now, quick=siblings[len(siblings) * 3 // 4]):
-            return f"it sends only {progress.human_bytes(line.meter.lately)}/s"
+        siblings = [other.meter.speed for other in line.lane.lines if other is not line and other.meter.speed]
         usual = max(line.best, statistics.median(siblings) if siblings else 0.0)
         slow = line.meter.speed < max(self.patience.drip * usual, self.patience.floor)
         line.slow_since = (line.slow_since or now) if slow and now - asked_at > stall / 3 else None
@@ -141,12 +142,19 @@ class Conductor:
         line.best = max(line.best, line.meter.speed)
         return None
 
-    def _trickles(self, line: Line, now: float, *, quick: float) -> bool:
-        """Loss makes connections silent for a while; this one is not silent."""
-        span = max(self.patience.trickle, BURST / quick)
-        if now - (line.asked_at or now) < span or now - line.heard > span:
+    def _trickles(self, line: Line, now: float) -> bool:
+        """It sends next to nothing, all the time, while most connections of its mirror do better.
+
+        One that is silent may have lost packets, and one of a distant mirror takes its time to become quick.
+        """
+        siblings = [other.meter.speed for other in line.lane.lines if other is not line]
+        usual = statistics.median(siblings) if siblings else 0.0
+        if not usual or self._limited or line.throttled:
             return False
-        return line.meter.speed_of_last(span) < self.patience.drip * quick
+        span = max(self.patience.trickle, BURST / usual, line.lane.ripe)
+        if now - (line.asked_at or now) < span or now - line.heard > span or line.heard < (line.asked_at or now):
+            return False
+        return line.meter.speed_of_last(span) < self.patience.drip * usual
 
     def _draw(self, now: float) -> None:
         if now - self._drawn < DRAW_SECONDS:

@@ -17,6 +17,7 @@ SETTLE = 0.1  # seconds until the effect of a new connection is judged
 AGAIN = (
     0.5  # seconds until it is judged once more: servers that limit a connection may let its first bytes pass at once
 )
+LATENCIES = 10  # waits for an answer that a connection takes to become quick
 LONGEST_WAIT = 60.0  # seconds that a mirror may ask us to stay away
 WINDOW = 2.0  # seconds over which speed is measured
 LATELY = 0.25  # seconds, at least, that a sudden change takes to be seen
@@ -99,6 +100,11 @@ class Lane:
     _before: float = 0.0  # speed with fewer connections
     _settled: float | None = None  # monotonic: since when it has enough of them
     _grown: bool = False  # that was judged twice, or the mirror said so itself
+
+    @property
+    def ripe(self) -> float:
+        """Seconds after which a connection of its own has shown what it can: distant ones take their time."""
+        return LATENCIES * max((line.latency for line in self.lines), default=0.0)
 
     @property
     def lied(self) -> bool:

@@ -82,6 +82,13 @@ class Ledger:
             return self._again(run, part, failure)
         return 0.0
 
+    def excuse(self, run: Run, failure: MirrorFailure) -> None:
+        """A connection failed that is not needed: its mirror goes on by others."""
+        self._part(run.arriving.wheel, run.line.lane).errors += 1
+        progress.note(
+            f"{run.arriving.wheel.filename}: {run.line.lane.source.mirror.redacted}: {failure.reason}; replaced"
+        )
+
     def _is_extra(self, run: Run) -> bool:
         """The mirror has other requests of ours, of this file or after it gave some of this file."""
         line, lane = run.line, run.line.lane
@@ -91,7 +98,7 @@ class Ledger:
 
     def _again(self, run: Run, part: Part, failure: MirrorFailure) -> float:
         lane, wheel = run.line.lane, run.arriving.wheel
-        part.failures = 1 if run.gained >= self.patience.progress else part.failures + 1
+        part.failures += 1
         if not failure.retry or part.failures > self.patience.retries:
             if failure.kind == "limited":
                 self._drop(lane, wheel, failure)

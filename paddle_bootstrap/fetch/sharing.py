@@ -13,8 +13,8 @@ from paddle_bootstrap.fetch.arriving import BLOCKS, Arriving
 from paddle_bootstrap.fetch.block_map import BLOCK
 from paddle_bootstrap.fetch.lane import Line
 
-AHEAD = 2.0  # seconds of work that a connection takes at once, at most
-WORK = 10  # times the wait for an answer: so much work makes up for it
+AHEAD = 6.0  # seconds of work that a connection takes at once, at most
+WORK = 20  # times the wait for an answer: so much work makes up for it
 LONGEST = 16 * BLOCKS  # blocks
 LEAST = 4  # blocks
 SHORT = 1.0  # seconds of work that a slow connection takes at once, less than a piece
@@ -65,7 +65,8 @@ def fair_size(runs: Sequence[Run], line: Line, arriving: Arriving) -> int:
     What is asked for in small parts comes in its order, as unpacking needs it, and little is lost with a bad mirror.
     """
     wanted = int(line.meter.speed * min(AHEAD, WORK * line.latency) / BLOCK)
-    least = min(BLOCKS, max(LEAST, int(line.meter.speed * SHORT / BLOCK))) if line.meter.speed else BLOCKS
+    short = line.meter.speed and WORK * line.latency < SHORT
+    least = min(BLOCKS, max(LEAST, int(line.meter.speed * SHORT / BLOCK))) if short else BLOCKS
     fair = (arriving.size - arriving.done_bytes) // BLOCK // max(1, len(runs))
     return max(1, min(max(wanted, least), LONGEST, max(fair, BLOCKS // 2)))
 
@@ -85,7 +86,7 @@ def lagging(runs: Sequence[Run], arrivings: Sequence[Arriving], line: Line) -> R
     slow = [
         run
         for run in sorted(runs, key=lambda run: run.pos)
-        if now - (run.line.asked_at or now) > SO_FAR
+        if now - (run.line.asked_at or now) > max(SO_FAR, run.line.lane.ripe)
         and run.seconds_left(now) > max(LAG, QUICKER * run.bytes_left / mine)
         and _may_help(line, run)
     ]

@@ -127,20 +127,26 @@ def test_a_request_ends_with_a_piece(arriving: Arriving) -> None:
     assert arriving.ask(2 * BLOCKS + 3, hurried=False) == (BLOCKS, 3 * BLOCKS)
 
 
-@pytest.mark.parametrize(("last", "silent", "fault"), [(1e4, 0.0, "it sends only"), (4e6, 0.0, ""), (0.0, 1.0, "")])
+@pytest.mark.parametrize(
+    ("last", "silent", "latency", "replaced"),
+    [(1e4, 0.0, 0.0, True), (4e6, 0.0, 0.0, False), (0.0, 1.0, 0.0, False), (1e4, 0.0, 0.4, False)],
+    ids=["trickles", "flows", "silent", "distant"],
+)
 def test_one_that_trickles_among_quick_ones_is_replaced_at_once(
-    arriving: Arriving, connect: Callable[..., Line], last: float, silent: float, fault: str
+    arriving: Arriving, connect: Callable[..., Line], last: float, silent: float, latency: float, replaced: bool
 ) -> None:
-    """One that is silent may have lost a packet: it gets more time."""
+    """One that is silent may have lost a packet, and a distant one takes its time: they get more of it."""
     suspect = connect(4e6, last)
     suspect.heard -= silent
+    suspect.latency = latency
+    lane = suspect.lane
     for _ in range(3):
-        connect(4e6, lane=suspect.lane)
-    board = Board([arriving])
-    board.runs = runs_of(arriving, *suspect.lane.lines)
-    conductor = Conductor(board, Ledger([suspect.lane], Patience()), Patience(), lambda _: None, limited=False)
-    found = conductor._fault(suspect, time.monotonic(), alone=False)
-    assert found is None if not fault else fault in str(found)
+        connect(4e6, lane=lane)
+    board, ledger = Board([arriving]), Ledger([lane], Patience())
+    board.runs = runs_of(arriving, *lane.lines)
+    Conductor(board, ledger, Patience(), lambda _: None, limited=False)._cut(time.monotonic())
+    assert (suspect.cut is not None, len(board.runs), len(lane.lines)) == (replaced, 4 - replaced, 4 - replaced)
+    assert lane.can_serve(WHEEL)  # however many of them
 
 
 def test_connections_are_added_again_after_a_burst() -> None:
