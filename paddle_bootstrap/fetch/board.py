@@ -115,14 +115,15 @@ class Board:
             self.condition.notify_all()
 
     def _goes_on(self, run: Run) -> bool:
-        """What is on its way from a mirror that is not asked again is of use while every piece is judged by itself.
+        """The piece that is on its way from a mirror that is not asked again is of use: it is judged by itself.
 
-        A second wrong piece shows that it is not; and what it delivers alone would show nothing any more.
+        A second wrong piece shows that it is not; and what that mirror delivers alone would show nothing any more.
         """
         arriving, lane = run.arriving, run.line.lane
         if arriving.named or arriving.only not in (None, lane.number):
             return False
-        once = bool(arriving.wheel.pieces) and not run.alone and sum(lane.wrong_pieces.values()) <= 1
+        begun = bool(arriving.wheel.pieces) and run.pos % BLOCKS > 0
+        once = begun and not run.alone and sum(lane.wrong_pieces.values()) <= 1
         return once or lane.can_serve(arriving.wheel)
 
     def begin(self, run: Run) -> int | None:

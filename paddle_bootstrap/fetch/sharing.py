@@ -13,14 +13,13 @@ from paddle_bootstrap.fetch.arriving import BLOCKS, Arriving
 from paddle_bootstrap.fetch.block_map import BLOCK
 from paddle_bootstrap.fetch.lane import Line
 
-AHEAD = 6.0  # seconds of work that a connection takes at once, at most
-WORK = 20  # times the wait for an answer: so much work makes up for it
+AHEAD = 3.0  # seconds of work that a connection takes at once, at most
+WORK = 10  # times the wait for an answer: so much work makes up for it
 LONGEST = 16 * BLOCKS  # blocks
 LEAST = 4  # blocks
 SHORT = 1.0  # seconds of work that a slow connection takes at once, less than a piece
 UNKNOWN_SPEED = 1e6  # bytes per second, of a connection that has not shown any yet
-WORTH = 0.15  # seconds that a transfer must still take to be shared
-TWICE = 0.3  # seconds that it must still take, and longer than anew, for the same bytes to be asked for once more
+WORTH = 0.3  # seconds that a transfer must still take to be shared
 UNPACKED = 1.3e8  # bytes per second of a wheel that two cores unpack (measured)
 LAG = 3.0  # seconds that the first missing bytes of a file may still take: digest and unpacking wait for them
 SO_FAR = 0.4  # seconds that they have taken already
@@ -135,7 +134,7 @@ def _part_of(other: Run, line: Line, now: float) -> Run | None:
         part = max(1, min(left, round(left * mine / (mine + theirs))))
         other.end -= part
         return Run(other.arriving, line, other.end, other.end + part)
-    if other.hedged or other.seconds_left(now) <= 2 * other.bytes_left / mine + TWICE:
+    if other.hedged or other.seconds_left(now) <= 2 * other.bytes_left / mine + WORTH:
         return None
     other.hedged = True
     return Run(other.arriving, line, other.pos, other.end, hedged=True)

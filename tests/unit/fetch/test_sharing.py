@@ -187,8 +187,10 @@ def test_one_wrong_piece_stops_nothing_that_is_on_its_way_a_second_one_does(
     line = connect(1e6)
     board = Board([arriving])
     [run] = runs_of(arriving, line)
+    run.end = 2 * BLOCKS
     blame.accuse(line.lane, arriving, "it delivers wrong bytes")
-    assert board.begin(run) == 0
+    assert [board.begin(replace(run, pos=pos)) for pos in (0, 5, BLOCKS, BLOCKS + 1)] == [None, 5, None, BLOCKS + 1]
+    run.pos = 5
     assert board.begin(replace(run, alone=True)) is None
     blame.accuse(line.lane, arriving, "it delivers wrong bytes")
     assert board.begin(run) is None
