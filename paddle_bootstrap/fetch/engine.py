@@ -207,9 +207,7 @@ class _Work:
             if line.kept and not run.whole and not line.cut:  # what is in the buffer counts as long as that is kept
                 run.gained += max(0, line.kept[2] - held)
             self.ledger.end(run, line.meter.total - before)
-            if (
-                failure and not line.cut and not self.board.over
-            ):  # else it was judged when it was given up, or we ended it
+            if failure and not line.cut and not self.board.over:  # else it was judged before, or we ended it
                 pause = self.ledger.judge(run, failure)
             self.board.condition.notify_all()
         if pause:

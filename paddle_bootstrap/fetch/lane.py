@@ -14,9 +14,7 @@ from paddle_bootstrap.lock.model import Wheel
 FIRST = 4  # connections to begin with
 GAIN = 1.1  # more connections must make a mirror faster by this factor, or they are not worth having
 SETTLE = 0.1  # seconds until the effect of a new connection is judged
-AGAIN = (
-    0.5  # seconds until it is judged once more: servers that limit a connection may let its first bytes pass at once
-)
+AGAIN = 0.5  # seconds until it is judged once more: servers may let a connection's first bytes pass at once
 LATENCIES = 10  # waits for an answer that a connection takes to become quick
 LONGEST_WAIT = 60.0  # seconds that a mirror may ask us to stay away
 WINDOW = 2.0  # seconds over which speed is measured

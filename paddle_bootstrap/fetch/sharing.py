@@ -85,7 +85,9 @@ def lagging(runs: Sequence[Run], arrivings: Sequence[Arriving], line: Line) -> R
     slow = [
         run
         for run in sorted(runs, key=lambda run: run.pos)
-        if now - (run.line.asked_at or now) > max(SO_FAR, run.line.lane.ripe)
+        if not run.whole  # others bring what it is slow with anyway
+        and not run.line.throttled
+        and now - (run.line.asked_at or now) > max(SO_FAR, run.line.lane.ripe)
         and run.seconds_left(now) > max(LAG, QUICKER * run.bytes_left / mine)
         and _may_help(line, run)
     ]

@@ -102,6 +102,16 @@ def test_who_has_just_been_asked_is_left_alone(arriving: Arriving, connect: Call
     assert sharing.lagging(runs_of(arriving, slow, quick), [arriving], quick) is None
 
 
+@pytest.mark.parametrize("why", ["limited by the user", "reads the whole file", "distant", "alone"])
+def test_who_is_slow_for_a_reason_is_left_alone(arriving: Arriving, connect: Callable[..., Line], why: str) -> None:
+    slow, quick = connect(2e5), connect(1e7)
+    first, own = runs_of(arriving, slow, quick)
+    slow.throttled = why == "limited by the user"
+    slow.latency = 0.4 if why == "distant" else 0.0
+    first.whole, first.alone = why == "reads the whole file", why == "alone"
+    assert sharing.lagging([first, own], [arriving], quick) is None
+
+
 @pytest.mark.parametrize(("speed", "blocks"), [(0.0, BLOCKS), (1e8, BLOCKS), (1e6, 7), (1e4, sharing.LEAST)])
 def test_slow_connections_take_small_parts(
     arriving: Arriving, connect: Callable[..., Line], speed: float, blocks: int

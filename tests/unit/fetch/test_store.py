@@ -105,7 +105,9 @@ def test_an_interrupted_run_is_continued(bring: Bring, store: Store, how: signal
         fetched = bring(WHEEL, mirror.url)
     assert fetched.files[NAME].read_bytes() == DATA
     assert fetched.transfers[0].resumed_bytes == arrived
-    assert mirror.served(NAME)[1].headers["Range"].startswith(f"bytes={arrived}-")  # another connection may take the end
+    assert (
+        mirror.served(NAME)[1].headers["Range"].startswith(f"bytes={arrived}-")
+    )  # another connection may take the end
 
 
 def in_map(store: Store) -> int:
