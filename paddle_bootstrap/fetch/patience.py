@@ -17,7 +17,7 @@ class Patience:
     floor: float = 1000.0  # bytes per second, over a whole ``read``: slower is as good as silent
     stall: float = 3.0  # seconds that a connection may be silent, or slow, while it or others can do better
     drip: float = 0.1  # a share of what it has done before, or of what its siblings do: slower than that is slow
-    trickle: float = 0.5  # the same, for one that sends all the time and next to nothing while its siblings do better
+    trickle: float = 0.5  # seconds that one may be so slow that sends all the time while most of its siblings do better
     join: float = 0.1  # seconds between the starts of two mirrors
     hush: float = 1.0  # the same, before a byte has come from anybody
     soon: float = 1.0  # seconds: no further mirror is asked for what will be there by then
