@@ -28,6 +28,7 @@ class Part:
     began: float = 0.0
     ended: float = 0.0
     failures: int = 0  # in a row, without progress
+    failed: float = 0.0  # monotonic: when the last of them was counted
     asked: bool = False
     errors: int = 0
     open: int = 0  # requests at this moment
@@ -66,10 +67,10 @@ class Ledger:
         lane, wheel = run.line.lane, run.arriving.wheel
         part = self._part(wheel, lane)
         part.errors += 1
-        if failure.kind in ("refused", "limited", "unreachable") and self._is_extra(run):
+        if failure.kind in ("refused", "limited", "unreachable") and self._is_extra(run, failure):
             lane.slow_down()
             return 0.0
-        if failure.kind == "unreachable":
+        if failure.kind == "unreachable" and not lane.meter.total:
             self._drop(lane, wheel, failure)
         elif failure.kind in ("missing", "wrong"):
             self._lack(lane, wheel, failure)
@@ -78,7 +79,7 @@ class Ledger:
             self._lack(lane, wheel, failure)
             if lane.refusals >= REFUSALS:
                 self._drop(lane, wheel, failure)
-        elif failure.kind in ("limited", "broken"):
+        elif failure.kind in ("limited", "broken", "unreachable"):
             return self._again(run, part, failure)
         return 0.0
 
@@ -89,18 +90,22 @@ class Ledger:
             f"{run.arriving.wheel.filename}: {run.line.lane.source.mirror.redacted}: {failure.reason}; replaced"
         )
 
-    def _is_extra(self, run: Run) -> bool:
-        """The mirror has other requests of ours, of this file or after it gave some of this file."""
+    def _is_extra(self, run: Run, failure: MirrorFailure) -> bool:
+        """The mirror has other requests of ours, of this file or after it gave some of this file; not one that was restarted."""
         line, lane = run.line, run.line.lane
         others = [other for other in lane.lines if other is not line and other.asked_at is not None]
+        if failure.kind == "unreachable" and lane.meter.total:
+            others = [other for other in others if other.heard > run.began]
         same = [other for other in others if other.busy_with == run.arriving.wheel.filename]
         return bool(same or (others and self._part(run.arriving.wheel, lane).bytes))
 
     def _again(self, run: Run, part: Part, failure: MirrorFailure) -> float:
         lane, wheel = run.line.lane, run.arriving.wheel
-        part.failures += 1
-        if not failure.retry or part.failures > self.patience.retries:
-            if failure.kind == "limited":
+        if run.began > part.failed:  # else it says the same as the last one: all its connections fell silent together
+            part.failures += 1
+            part.failed = time.monotonic()
+        if part.failures > self.patience.retries or not (failure.retry or failure.kind == "unreachable"):
+            if failure.kind in ("limited", "unreachable"):
                 self._drop(lane, wheel, failure)
             else:
                 self._lack(lane, wheel, failure)

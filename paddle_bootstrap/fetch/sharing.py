@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from paddle_bootstrap.fetch.arriving import BLOCKS, Arriving
 from paddle_bootstrap.fetch.block_map import BLOCK
@@ -39,6 +39,7 @@ class Run:
     hedged: bool = False  # somebody else fetches the same
     gained: int = 0  # bytes that were missing before
     learned: bool = False  # where the mirror has the file
+    began: float = field(default_factory=time.monotonic)
 
     @property
     def bytes_left(self) -> int:

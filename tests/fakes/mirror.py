@@ -73,12 +73,14 @@ class FakeMirror:
     delay: float = 0.0  # seconds before the first byte of each answer with a file
     most: int | None = None  # files that are served at once; one more gets ``too_many``
     too_many: Fault = field(default_factory=lambda: Fault(status=503))
+    awake: threading.Event = field(default_factory=threading.Event)  # cleared: nothing is sent on any connection
     serving: int = 0  # files, at this moment
     busiest: int = 0  # the most at once
     faults: dict[str, Fault] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
 
     def __enter__(self) -> FakeMirror:
+        self.awake.set()
         self._server = (_Server6 if ":" in self.host else _Server)((self.host, 0), _Handler)
         self._server.mirror = self
         if self.tls:
@@ -94,6 +96,7 @@ class FakeMirror:
             if fault.silent:
                 fault.silent.set()
         self._server.closing.set()
+        self.awake.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -242,6 +245,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _deliver(self, name: str, fault: Fault) -> None:
         mirror = self.server.mirror
+        mirror.awake.wait()
         if fault.silent and fault.stall_after is None and fault.drip_after is None:
             fault.silent.wait()
         if name not in mirror.wheels:
@@ -319,6 +323,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _slowly(self, part: bytes | memoryview, rate: float) -> None:
         step = max(1, min(1 << 16, int(rate / 50)))
         for start in range(0, len(part), step):
+            self.server.mirror.awake.wait()
             self.wfile.write(part[start : start + step])
             if self.server.closing.wait(step / rate):
                 return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import threading
 import time
 from dataclasses import replace
@@ -35,6 +37,44 @@ def faults() -> dict[str, Fault]:
     }
 
 
+class Relay:
+    """A server in front of another one, that can be stopped and started on the same port."""
+
+    def __init__(self, port: int) -> None:
+        self.behind = port
+        self.port = 0
+        self.most_after = 0  # connections at once since it was last started
+        self.listen()
+
+    def listen(self) -> None:
+        self.socket = socket.create_server(("127.0.0.1", self.port))
+        self.port = self.socket.getsockname()[1]
+        self.open: list[socket.socket] = []
+        self.most_after = 0
+        threading.Thread(target=self._serve, args=(self.socket,), daemon=True).start()
+
+    def close(self) -> None:
+        for each in (self.socket, *self.open):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _serve(self, listening: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = listening.accept()
+                far = socket.create_connection(("127.0.0.1", self.behind))
+                self.open += [near, far]
+                self.most_after = max(self.most_after, len(self.open) // 2)
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass, args=pair, daemon=True).start()
+
+    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+
+
 @pytest.mark.parametrize("name", faults())
 def test_one_of_two_fails(bring: Bring, name: str) -> None:
     with FakeMirror({NAME: DATA}, rate=1.2e7) as bad, FakeMirror({NAME: DATA}, rate=1.2e7) as fine:
@@ -61,6 +101,34 @@ def test_the_only_mirror_fails_now_and_then(bring: Bring, name: str) -> None:
         fetched = bring(WHEEL, mirror.url, patience=SHARING)
     assert fetched.files[NAME].read_bytes() == DATA
     assert received(fetched) <= len(DATA) * 1.05
+
+
+def test_the_only_mirror_is_silent_for_a_while_on_every_connection(bring: Bring) -> None:
+    """That is one failure, not one of each connection."""
+    with FakeMirror({NAME: DATA}, rate=4e6) as mirror:
+        asleep = threading.Timer(0.3, mirror.awake.clear)
+        awake = threading.Timer(2.3, mirror.awake.set)
+        for timer in (asleep, awake):
+            timer.start()
+        fetched = bring(WHEEL, mirror.url, patience=SHARING)
+    assert fetched.files[NAME].read_bytes() == DATA
+    assert received(fetched) <= len(DATA) * 1.1
+
+
+def test_the_only_mirror_is_restarted(bring: Bring) -> None:
+    """Connections break and are refused for a second; then all of them are used again."""
+    with FakeMirror({NAME: DATA}, rate=2e6) as mirror:
+        relay = Relay(mirror.port)
+        down = threading.Timer(0.4, relay.close)
+        up = threading.Timer(1.4, relay.listen)
+        for timer in (down, up):
+            timer.start()
+        fetched = bring(WHEEL, f"http://127.0.0.1:{relay.port}/simple", patience=replace(SHARING, pause=0.3))
+        relay.close()
+    assert fetched.files[NAME].read_bytes() == DATA
+    assert received(fetched) <= len(DATA) * 1.1
+    assert fetched.transfers[0].connections >= 2
+    assert relay.most_after >= 2
 
 
 @pytest.mark.parametrize("name", ["says nothing", "drips", "404", "500", "403"])
