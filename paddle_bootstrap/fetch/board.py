@@ -108,7 +108,8 @@ class Board:
             others = [other for other in self.runs if other.arriving is run.arriving and not other.whole]
             if run.hedged:  # the one who is left may be helped again
                 for other in others:
-                    other.hedged = other.hedged and not (other.pos < run.end and run.pos < other.end)
+                    if other.pos < run.end and run.pos < other.end:
+                        other.hedged = 0.0
             if not run.whole:
                 held = {block for other in others for block in range(other.pos, other.end)}
                 run.arriving.give_back(block for block in range(run.pos, run.end) if block not in held)
@@ -129,11 +130,14 @@ class Board:
     def begin(self, run: Run) -> int | None:
         """The block that the next bytes belong to; None when nothing of ``run`` is missing any more."""
         with self.condition:
-            states = run.arriving.states
-            if self.over or run.line.cut or run.pos >= run.end or not self._goes_on(run):
+            if self.over or run.line.cut or not self._goes_on(run):
                 return None
-            missing = any(states.find(state, run.pos, run.end) >= 0 for state in (ASKED, FREE, DOUBTED))
-            return run.pos if missing else None
+            return run.pos if self.misses(run) else None
+
+    def misses(self, run: Run) -> bool:
+        """Something of ``run`` is not there. Who calls holds the lock."""
+        states = run.arriving.states
+        return any(states.find(state, run.pos, run.end) >= 0 for state in (ASKED, FREE, DOUBTED))
 
     def commit(self, run: Run, block: int, data: memoryview) -> int | None:
         """Keep ``data`` as ``block`` unless it is there; returns the piece that it completes."""

@@ -19,6 +19,7 @@ from paddle_bootstrap.lock.model import PIECE_SIZE
 TICK = 0.05  # seconds
 DRAW_SECONDS = 0.1
 LIVELY = 1.0  # seconds since the last byte of a connection that flows
+STUCK = 0.5  # seconds of silence after which a connection is not relied on
 
 
 class Conductor:
@@ -98,7 +99,8 @@ class Conductor:
         shared = sum(run.bytes_left for run in self.board.runs if run.seconds_left(now) > 1)
         useful = -(-(free + shared) // PIECE_SIZE)
         for lane in self.lanes:
-            for _ in range(min(lane.wants_lines(now), useful - len(lane.lines))):
+            lively = sum(line.silent(now) < STUCK for line in lane.lines)  # the others may stay silent
+            for _ in range(min(lane.wants_lines(now), useful - lively)):
                 self._open_line(lane)
 
     def _cut(self, now: float) -> None:
@@ -109,15 +111,22 @@ class Conductor:
                 self._give_up(line, fault, self.ledger.judge)
             elif self._trickles(line, now):
                 self._give_up(line, f"it sends only {progress.human_bytes(line.meter.lately)}/s", self.ledger.excuse)
+            elif line.silent(now) > STUCK and not any(self.board.misses(run) for run in self._runs_of(line)):
+                self._give_up(line, "others were quicker")
 
-    def _give_up(self, line: Line, fault: str, tell: Callable[[Run, MirrorFailure], object]) -> None:
+    def _give_up(
+        self, line: Line, fault: str, tell: Callable[[Run, MirrorFailure], object] = lambda _run, _failure: None
+    ) -> None:
         """Others get its work at once, whatever its thread waits for; that thread finds nothing to do when it wakes."""
         line.cut = fault
         line.lane.end(line)
-        for run in [run for run in self.board.runs if run.line is line]:
+        for run in self._runs_of(line):
             self.board.release(run)
             tell(run, MirrorFailure("broken", fault, retry=True))
         line.connection.abort()
+
+    def _runs_of(self, line: Line) -> list[Run]:
+        return [run for run in self.board.runs if run.line is line]
 
     def _fault(self, line: Line, now: float, *, alone: bool) -> str | None:
         """What is wrong with a connection that has been asked for something."""

@@ -120,7 +120,7 @@ class _Work:
         self.rate = rate
         self.judge = judge
         self._stop = threading.Event()
-        self._lines: set[threading.Thread] = set()
+        self._lines: dict[threading.Thread, Line] = {}
         self._others: list[threading.Thread] = []
 
     def run(self) -> None:
@@ -142,15 +142,16 @@ class _Work:
         self.board.end()
         self.judge.end()
         with self.board.condition:
-            lines, threads = [line for lane in self.lanes for line in lane.lines], list(self._lines)
-        for line in lines:
+            lines = dict(self._lines)
+        for line in lines.values():
             line.connection.abort()
         for thread in self._others:
             if thread.ident:
                 thread.join()
         ends = time.monotonic() + JOIN_SECONDS
-        for thread in threads:  # one that still waits for a connection will find nothing to do
-            thread.join(max(0.0, ends - time.monotonic()))
+        for thread, line in lines.items():
+            if not line.connection.connecting:  # that cannot be ended, and the thread will find nothing to do
+                thread.join(max(0.0, ends - time.monotonic()))
         for arriving in self.board.arrivings:
             with contextlib.suppress(BootstrapError):  # the first one is told
                 arriving.flush(self.board.condition)
@@ -175,7 +176,7 @@ class _Work:
         line = Line(lane, lane.source.connect())
         lane.lines.append(line)
         thread = self._thread(self._serve, line)
-        self._lines.add(thread)
+        self._lines[thread] = line
         thread.start()
 
     def _serve(self, line: Line) -> None:
@@ -185,7 +186,7 @@ class _Work:
                 self._carry(run, buffer)
         finally:
             with self.board.condition:
-                self._lines.discard(threading.current_thread())
+                self._lines.pop(threading.current_thread(), None)
                 if line in line.lane.lines:
                     line.lane.end(line)
             line.connection.close()

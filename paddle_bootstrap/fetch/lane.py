@@ -15,6 +15,7 @@ FIRST = 4  # connections to begin with
 GAIN = 1.1  # more connections must make a mirror faster by this factor, or they are not worth having
 SETTLE = 0.1  # seconds until the effect of a new connection is judged
 AGAIN = 0.5  # seconds until it is judged once more: servers may let a connection's first bytes pass at once
+SOON = 1.0  # seconds that most new connections get to show something; the packets of some are lost
 LATENCIES = 10  # waits for an answer that a connection takes to become quick
 LONGEST_WAIT = 60.0  # seconds that a mirror may ask us to stay away
 WINDOW = 2.0  # seconds over which speed is measured
@@ -73,6 +74,10 @@ class Line:
     cut: str | None = None  # why it is given up; its thread ends as soon as it notices
     throttled: bool = False  # it waits because the user limited the rate
     kept: tuple[str, int, int] | None = None  # file, block, and how many of its bytes came before the last cut
+
+    def silent(self, now: float) -> float:
+        """Seconds in which nothing has come of what it was asked for."""
+        return now - max(self.heard, self.asked_at) if self.asked_at else 0.0
 
 
 @dataclass(eq=False)
@@ -141,7 +146,8 @@ class Lane:
         if self._settled or len(self.lines) < min(self.target, self.cap):
             return
         since, before = self._marked
-        if not since or any(line.meter.total == 0 for line in self.lines):
+        waiting = sum(line.meter.total == 0 and line.silent(now) < SOON for line in self.lines)
+        if not since or not self.meter.total or 2 * waiting > len(self.lines):
             self._marked = (now, self.meter.total)
         elif now - since >= SETTLE:
             speed = (self.meter.total - before) / (now - since)

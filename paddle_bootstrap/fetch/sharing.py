@@ -24,6 +24,7 @@ UNPACKED = 1.3e8  # bytes per second of a wheel that two cores unpack (measured)
 LAG = 3.0  # seconds that the first missing bytes of a file may still take: digest and unpacking wait for them
 SO_FAR = 0.4  # seconds that they have taken already
 QUICKER = 3  # times as quick is who helps with them
+ANOTHER = 0.7  # seconds after which a third one is asked for what two are asked for: the packets of both may be lost
 
 
 @dataclass(eq=False)
@@ -36,7 +37,7 @@ class Run:
     end: int
     whole: bool = False  # the mirror knows no ranges: all is read, and what is missing is kept
     alone: bool = False  # a piece that nobody else may touch, so that its sender is known
-    hedged: bool = False  # somebody else fetches the same
+    hedged: float = 0.0  # monotonic: since when somebody else fetches the same
     gained: int = 0  # bytes that were missing before
     learned: bool = False  # where the mirror has the file
     began: float = field(default_factory=time.monotonic)
@@ -137,7 +138,7 @@ def _part_of(other: Run, line: Line, now: float) -> Run | None:
         part = max(1, min(left, round(left * mine / (mine + theirs))))
         other.end -= part
         return Run(other.arriving, line, other.end, other.end + part)
-    if other.hedged or other.seconds_left(now) <= 2 * other.bytes_left / mine + WORTH:
+    if now - other.hedged < ANOTHER or other.seconds_left(now) <= 2 * other.bytes_left / mine + WORTH:
         return None
-    other.hedged = True
-    return Run(other.arriving, line, other.pos, other.end, hedged=True)
+    other.hedged = now
+    return Run(other.arriving, line, other.pos, other.end, hedged=now)

@@ -8,8 +8,8 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+from concurrent import futures
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -64,26 +64,59 @@ class Source:
         self._trusted = tuple(trusted)
         self._logins = Logins(mirror, environ)
         self._lock = threading.Lock()
-        self._pages: dict[str, Future[Page]] = {}
+        self._pages: dict[str, _Loading] = {}
 
     def connect(self) -> Connection:
         """A connection of its own, for one thread. Nothing is opened yet."""
         return Connection(self, Web(self.mirror, self._environ, self.patience, self._logins, self._trusted))
 
-    def page(self, url: str, load: Callable[[], Page]) -> Page:
-        """The page at ``url``: the first who asks loads it, the others wait for that."""
+    def page(self, url: str, load: Callable[[], Page], heard: Callable[[], float]) -> Page:
+        """The page at ``url``: the first who asks loads it, the others wait for that.
+
+        ``heard``: when something of it came, or 0. One of those who wait loads it as well when the first hears nothing.
+        """
+        began = time.monotonic()
         with self._lock:
-            first = url not in self._pages
-            future = self._pages.setdefault(url, Future())
-        if first:
+            loading = self._pages.setdefault(url, _Loading(began))
+            mine = not loading.heard
+            if mine:
+                loading.heard.append(heard)
+        while not mine:
             try:
-                future.set_result(load())
-            except BaseException as error:  # noqa: BLE001 handed to all who wait
-                if isinstance(error, MirrorFailure) and error.retry:
-                    with self._lock:  # who comes later tries again
-                        self._pages.pop(url, None)
-                future.set_exception(error)
-        return future.result()
+                return loading.page.result(self.patience.silence)
+            except futures.TimeoutError:  # a TimeoutError from Python 3.11 on
+                with self._lock:
+                    mine = len(loading.heard) == 1 and loading.silent > self.patience.silence
+                    if mine:
+                        loading.heard.append(heard)
+        try:
+            page = load()
+        except BaseException as error:  # noqa: BLE001 handed to all who wait
+            with self._lock:
+                loading.heard.remove(heard)
+                if not loading.heard and not loading.page.done():
+                    if isinstance(error, MirrorFailure) and error.retry:
+                        self._pages.pop(url, None)  # who comes later tries again
+                    loading.page.set_exception(error)
+        else:
+            with self._lock:
+                if not loading.page.done():
+                    loading.page.set_result(page)
+        return loading.page.result()
+
+
+@dataclass
+class _Loading:
+    """A page on its way, and who loads it."""
+
+    began: float  # monotonic
+    heard: list[Callable[[], float]] = field(default_factory=list)
+    page: futures.Future[Page] = field(default_factory=futures.Future)
+
+    @property
+    def silent(self) -> float:
+        """Seconds in which nothing has come."""
+        return time.monotonic() - max(self.began, *(heard() for heard in self.heard))
 
 
 class Connection:
@@ -137,6 +170,11 @@ class Connection:
         """Monotonic: when the last answer came."""
         return self._web.heard
 
+    @property
+    def connecting(self) -> bool:
+        """It waits for its mirror to take it, or for a name server."""
+        return self._web.connecting
+
     def abort(self) -> None:
         """End what this connection's thread waits for; another thread calls it."""
         self._web.abort()
@@ -148,7 +186,9 @@ class Connection:
         """What its page of ``project``, or its one page, offers. Raises MirrorFailure."""
         url = self.mirror.url if self.mirror.kind == "find-links" else project_page(self.mirror.url, project)
         local = url.startswith("file:")
-        return self.source.page(url, lambda: self._local_page(url) if local else self._web_page(url))
+        return self.source.page(
+            url, lambda: self._local_page(url) if local else self._web_page(url), lambda: self.heard
+        )
 
     def text(self, url: str, accept: str = ACCEPT) -> Text:
         """A page as it was sent. Raises MirrorFailure."""

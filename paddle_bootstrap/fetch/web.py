@@ -111,6 +111,7 @@ class Web:
         self._connections: dict[object, http.client.HTTPConnection] = {}
         self._context: ssl.SSLContext | None = None
         self.heard = 0.0  # monotonic: when the last answer, or part of a page, came
+        self.connecting = False
         self._given_up = False
 
     def get(self, url: str, headers: Mapping[str, str]) -> Answer:
@@ -216,12 +217,15 @@ class Web:
                 connection.set_tunnel(host, port, headers={"User-Agent": AGENT, **login})
         else:
             connection = http.client.HTTPConnection(*place, timeout=self.patience.connect)
+        self.connecting = True
         try:
             with speaking("proxy" if proxy else "connection"):
                 connection.connect()
         except MirrorFailure:
             connection.close()
             raise
+        finally:
+            self.connecting = False
         connection.sock.settimeout(self.patience.read)
         return connection
 
