@@ -130,14 +130,13 @@ class Board:
     def begin(self, run: Run) -> int | None:
         """The block that the next bytes belong to; None when nothing of ``run`` is missing any more."""
         with self.condition:
-            if self.over or run.line.cut or not self._goes_on(run):
-                return None
-            return run.pos if self.misses(run) else None
+            return run.pos if not self.over and not run.line.cut and self.wants(run) else None
 
-    def misses(self, run: Run) -> bool:
-        """Something of ``run`` is not there. Who calls holds the lock."""
+    def wants(self, run: Run) -> bool:
+        """Something that is missing may still come of it. Who calls holds the lock."""
         states = run.arriving.states
-        return any(states.find(state, run.pos, run.end) >= 0 for state in (ASKED, FREE, DOUBTED))
+        missing = any(states.find(state, run.pos, run.end) >= 0 for state in (ASKED, FREE, DOUBTED))
+        return missing and self._goes_on(run)
 
     def commit(self, run: Run, block: int, data: memoryview) -> int | None:
         """Keep ``data`` as ``block`` unless it is there; returns the piece that it completes."""

@@ -111,8 +111,8 @@ class Conductor:
                 self._give_up(line, fault, self.ledger.judge)
             elif self._trickles(line, now):
                 self._give_up(line, f"it sends only {progress.human_bytes(line.meter.lately)}/s", self.ledger.excuse)
-            elif line.silent(now) > STUCK and not any(self.board.misses(run) for run in self._runs_of(line)):
-                self._give_up(line, "others were quicker")
+            elif line.silent(now) > STUCK and not any(self.board.wants(run) for run in self._runs_of(line)):
+                self._give_up(line, "it is not needed")
 
     def _give_up(
         self, line: Line, fault: str, tell: Callable[[Run, MirrorFailure], object] = lambda _run, _failure: None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import re
@@ -73,29 +74,21 @@ class Source:
     def page(self, url: str, load: Callable[[], Page], heard: Callable[[], float]) -> Page:
         """The page at ``url``: the first who asks loads it, the others wait for that.
 
-        ``heard``: when something of it came, or 0. One of those who wait loads it as well when the first hears nothing.
+        ``heard``: when something of it came, or 0. While nothing comes, one after the other of those who wait loads it too.
         """
-        began = time.monotonic()
         with self._lock:
-            loading = self._pages.setdefault(url, _Loading(began))
-            mine = not loading.heard
-            if mine:
-                loading.heard.append(heard)
-        while not mine:
-            try:
-                return loading.page.result(self.patience.silence)
-            except futures.TimeoutError:  # a TimeoutError from Python 3.11 on
-                with self._lock:
-                    mine = len(loading.heard) == 1 and loading.silent > self.patience.silence
-                    if mine:
-                        loading.heard.append(heard)
+            loading = self._pages.setdefault(url, _Loading())
+        while not loading.joined(heard, self._lock, self.patience.silence):
+            with contextlib.suppress(futures.TimeoutError):  # a TimeoutError from Python 3.11 on
+                return loading.page.result(self.patience.silence / 2)
         try:
             page = load()
         except BaseException as error:  # noqa: BLE001 handed to all who wait
+            again = isinstance(error, MirrorFailure) and error.retry
             with self._lock:
                 loading.heard.remove(heard)
-                if not loading.heard and not loading.page.done():
-                    if isinstance(error, MirrorFailure) and error.retry:
+                if not loading.page.done() and not (again and loading.heard):  # else another one may yet get it
+                    if again:
                         self._pages.pop(url, None)  # who comes later tries again
                     loading.page.set_exception(error)
         else:
@@ -109,14 +102,20 @@ class Source:
 class _Loading:
     """A page on its way, and who loads it."""
 
-    began: float  # monotonic
     heard: list[Callable[[], float]] = field(default_factory=list)
+    joined_at: float = 0.0  # monotonic: when the last of them began
     page: futures.Future[Page] = field(default_factory=futures.Future)
 
-    @property
-    def silent(self) -> float:
-        """Seconds in which nothing has come."""
-        return time.monotonic() - max(self.began, *(heard() for heard in self.heard))
+    def joined(self, heard: Callable[[], float], lock: threading.Lock, silence: float) -> bool:
+        """The caller loads it: nobody does, or those who do have heard nothing for so many seconds."""
+        with lock:
+            now = time.monotonic()
+            last = max(self.joined_at, *(each() for each in self.heard)) if self.heard else 0.0
+            if self.page.done() or now - last <= silence:
+                return False
+            self.heard.append(heard)
+            self.joined_at = now
+            return True
 
 
 class Connection:

@@ -62,6 +62,7 @@ class FakeMirror:
     login: tuple[str, str] | None = None  # basic authentication
     hidden: set[str] = field(default_factory=set)  # a stale page: the file is there, the page lacks it
     empty_pages: bool = False  # 200 and no links, for every project
+    pages_silent: int = 0  # so many requests for a page are never answered
     page_status: list[int] = field(default_factory=list)  # answered, one after the other, before the page
     page_body: tuple[str, bytes] | None = None  # (content type, body) instead of the page
     files_at: str | None = None  # links lead to this address instead of our own
@@ -197,6 +198,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _page(self, names: list[str]) -> None:
         mirror = self.server.mirror
+        with self.server.lock:
+            silent = mirror.pages_silent > 0
+            mirror.pages_silent -= silent
+        if silent:
+            self.server.closing.wait()
+            return None
         if mirror.page_status:
             return self._send(mirror.page_status.pop(0), b"not now")
         if mirror.page_body:

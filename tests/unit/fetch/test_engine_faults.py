@@ -145,6 +145,52 @@ def test_all_mirrors_fail(bring: Bring, name: str) -> None:
     assert len(caught.value.tried) == 2
 
 
+PATIENT = replace(SHARING, read=20.0, stall=10.0, silence=0.2)
+
+
+def pages_asked_for(mirror: FakeMirror) -> int:
+    return sum("/simple/" in path for path in mirror.paths())
+
+
+def test_a_page_that_does_not_come_is_asked_for_again(bring: Bring) -> None:
+    with FakeMirror({NAME: DATA}, pages_silent=2) as mirror:
+        began = time.monotonic()
+        fetched = bring(WHEEL, mirror.url, patience=PATIENT)
+        took = time.monotonic() - began
+    assert fetched.files[NAME].read_bytes() == DATA
+    assert pages_asked_for(mirror) == 3
+    assert took < 5.0
+
+
+def test_a_page_is_asked_for_once(bring: Bring) -> None:
+    with FakeMirror({NAME: DATA}) as mirror:
+        bring(WHEEL, mirror.url, patience=PATIENT)
+    assert pages_asked_for(mirror) == 1
+
+
+def test_the_second_answer_about_a_page_counts(bring: Bring) -> None:
+    with FakeMirror({NAME: DATA}, pages_silent=1, hidden={NAME}) as mirror:
+        began = time.monotonic()
+        with pytest.raises(NoMirrorServes) as caught:
+            bring(WHEEL, mirror.url, patience=PATIENT)
+    assert time.monotonic() - began < 5.0
+    assert "404" in caught.value.tried[0]
+
+
+def test_a_connection_that_is_not_taken_holds_up_nobody(bring: Bring) -> None:
+    """Its queue is full: the kernel answers no one more."""
+    with contextlib.ExitStack() as stack, FakeMirror({NAME: DATA}, rate=8e6) as mirror:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        began = time.monotonic()
+        bring(WHEEL, mirror.url, f"http://127.0.0.1:{full.getsockname()[1]}/simple", patience=PATIENT)
+        took = time.monotonic() - began
+    assert took < 1.5  # threads were waited for during two seconds
+
+
 def test_retry_after_is_obeyed(bring: Bring) -> None:
     small, data = pieced("small", size=1000)
     with FakeMirror({small.filename: data}) as mirror:
