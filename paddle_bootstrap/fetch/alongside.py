@@ -80,7 +80,7 @@ class Alongside:
         self.crew.add(unpacking, partial(self._mark, arriving, unpacked=True))
 
     def _may_begin(self, arriving: Arriving) -> bool:
-        if not arriving.wheel.pieces or arriving.named or self.store.unpacked(arriving.wheel):
+        if not arriving.wheel.pieces or arriving.right or self.store.unpacked(arriving.wheel):
             return False
         end = max(0, arriving.size - PIECE_SIZE)
         if arriving.verified_until(end) < arriving.size:

@@ -12,6 +12,7 @@ from paddle_bootstrap.fetch.block_map import BLOCK, BlockMap
 from paddle_bootstrap.fetch.lane import Lane
 from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.lock.model import PIECE_SIZE, Wheel
+from paddle_bootstrap.unpack.behind import start_writing
 
 FREE, ASKED, WRITING, DONE, DOUBTED = range(5)  # doubted: free for one mirror alone
 _DONE = bytes([DONE])
@@ -49,8 +50,7 @@ class Arriving:
         self.liars = 0  # mirrors that have been named for it
         self.only: int | None = None  # the one lane that may deliver, while a liar is looked for
         self.suspects: list[tuple[bytes, int]] = []  # print and sender of each block, when the whole was wrong
-        self.named = False  # verified: nobody reads or writes the partial file any more
-        self.kept = False  # in the store
+        self.right = False  # its sha256 holds: nobody writes to it any more
         self.busy = 0  # threads that read or write the file just now
         self._flushing = threading.Lock()  # held while the files are flushed or closed
         self.hashed = 0  # pieces, in order
@@ -214,6 +214,12 @@ class Arriving:
     def prints(self, piece: int, memory: memoryview) -> list[bytes]:
         """A short digest of each block, to compare with later ones."""
         return [hashlib.blake2b(data, digest_size=16).digest() for data in self._read_blocks(piece, memory)]
+
+    def write_back(self) -> None:
+        """Let the disk begin with what was written, and do not wait: what is flushed in the end is little then."""
+        with self._flushing:
+            if self._descriptor is not None:
+                start_writing(self._descriptor, 0, 0)
 
     def flush(self, lock: threading.Condition) -> None:
         """What was written survives a loss of power from here on."""

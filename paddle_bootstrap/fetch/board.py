@@ -121,7 +121,7 @@ class Board:
         A second wrong piece shows that it is not; and what that mirror delivers alone would show nothing any more.
         """
         arriving, lane = run.arriving, run.line.lane
-        if arriving.named or arriving.only not in (None, lane.number):
+        if arriving.right or arriving.only not in (None, lane.number):
             return False
         begun = bool(arriving.wheel.pieces) and run.pos % BLOCKS > 0
         once = begun and not run.alone and sum(lane.wrong_pieces.values()) <= 1

@@ -56,8 +56,8 @@ class Conductor:
 
     def _is_lost(self, arriving: Arriving) -> bool:
         """There is nothing to wait for: it is there, or no mirror can deliver what is missing, and nobody is about to."""
-        if arriving.named or arriving.complete:
-            return arriving.kept
+        if arriving.right or arriving.complete:
+            return arriving.right
         wheel = arriving.wheel
         if arriving.only is not None and not self.lanes[arriving.only].can_serve(wheel):
             arriving.only = None
@@ -170,7 +170,7 @@ class Conductor:
             return
         self._drawn = now
         arrivings = self.board.arrivings
-        front = [item for item in arrivings if not item.named and 0 < item.done_bytes < item.size]
+        front = [item for item in arrivings if not item.right and 0 < item.done_bytes < item.size]
         if front:
             progress.total(sum(item.done_bytes for item in arrivings), sum(item.size for item in arrivings))
             progress.transfer(front[0].wheel.filename, front[0].done_bytes, front[0].size)

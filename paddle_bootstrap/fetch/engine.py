@@ -7,7 +7,6 @@ so that Ctrl-C finds it holding no lock.
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import math
 import threading
@@ -34,7 +33,8 @@ from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.fetch.transfer import Brought
 from paddle_bootstrap.lock.model import Wheel
 
-FLUSH_SECONDS = 2.0
+WRITE_BACK_SECONDS = 2.0
+FLUSH_SECONDS = 30.0  # of fetching that a loss of power may cost
 JOIN_SECONDS = 2.0  # for threads to end
 
 
@@ -68,7 +68,7 @@ class Engine:
         arrivings = [Arriving(store, wheel, wheel.size or 0) for wheel in in_order(known)]
         board = Board(arrivings)
         alongside = Alongside(store, board, self.compiler) if unpack else None
-        judge = Judge(board, lanes, store, alongside)
+        judge = Judge(board, lanes, alongside)
         work = _Work(board, ledger, judge, self.patience, Rate(self.terms.limit_rate))
         finished = False
         try:
@@ -76,8 +76,13 @@ class Engine:
             finished = True
         finally:
             work.close()
-            if alongside:
-                alongside.close(finish=finished and all(arriving.kept for arriving in arrivings))
+            try:
+                if alongside:
+                    alongside.close(finish=finished and all(arriving.right for arriving in arrivings))
+            finally:
+                failed = _settle(arrivings, board, store)
+        if failed:
+            raise failed
         return ledger.brought(arrivings, [wheel for wheel in sized if wheel.size is None])
 
     def _sized(self, wheel: Wheel, lanes: Sequence[Lane]) -> Wheel:
@@ -92,6 +97,27 @@ class Engine:
                 if failure.kind == "unreachable":
                     lane.out = failure
         return wheel
+
+
+def _settle(arrivings: Sequence[Arriving], board: Board, store: Store) -> BootstrapError | None:
+    """Whatever happens from here on, what arrived is there: files that are right by their name, others for the next run.
+
+    All in the end, not one by one: while a disk flushes, nothing else can be written to it. Returns the first failure.
+    """
+    failed: BootstrapError | None = None
+    for arriving in arrivings:
+        try:
+            try:
+                arriving.flush(board.condition)
+            finally:
+                arriving.close(board.condition)
+            if arriving.right:
+                store.keep(arriving.wheel)
+            elif not arriving.done_bytes:
+                store.drop_partial(arriving.wheel)
+        except BootstrapError as error:
+            failed = failed or error
+    return failed
 
 
 def _size(lane: Lane, wheel: Wheel) -> int:
@@ -152,12 +178,6 @@ class _Work:
         for thread, line in lines.items():
             if not line.connection.connecting:  # that cannot be ended, and the thread will find nothing to do
                 thread.join(max(0.0, ends - time.monotonic()))
-        for arriving in self.board.arrivings:
-            with contextlib.suppress(BootstrapError):  # the first one is told
-                arriving.flush(self.board.condition)
-            arriving.close(self.board.condition)
-            if not arriving.named and not arriving.done_bytes:
-                self.judge.store.drop_partial(arriving.wheel)
 
     def _thread(self, target: Callable[..., None], *arguments: object) -> threading.Thread:
         context = contextvars.copy_context()  # progress is told to the same observer
@@ -265,6 +285,13 @@ class _Work:
                 self.judge.look_at(run.arriving, piece, buffer)
 
     def _flush(self) -> None:
-        while not self._stop.wait(FLUSH_SECONDS):
+        """Flushing can hold up everything that writes to the disk, for as long as the disk takes: not too often."""
+        flushed = time.monotonic()
+        while not self._stop.wait(WRITE_BACK_SECONDS):
+            late = time.monotonic() - flushed > FLUSH_SECONDS
             for arriving in self.board.arrivings:
-                arriving.flush(self.board.condition)
+                if late:
+                    arriving.flush(self.board.condition)
+                else:
+                    arriving.write_back()
+            flushed = time.monotonic() if late else flushed

@@ -12,17 +12,15 @@ from paddle_bootstrap.fetch.alongside import Alongside
 from paddle_bootstrap.fetch.arriving import Arriving
 from paddle_bootstrap.fetch.board import Board
 from paddle_bootstrap.fetch.lane import Lane
-from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.lock.model import PIECE_SIZE
 
 
 class Judge:
     """``run`` is a thread of its own; connections call ``look_at``."""
 
-    def __init__(self, board: Board, lanes: Sequence[Lane], store: Store, alongside: Alongside | None) -> None:
+    def __init__(self, board: Board, lanes: Sequence[Lane], alongside: Alongside | None) -> None:
         self.board = board
         self.lanes = lanes
-        self.store = store
         self.alongside = alongside
         self._queue: SimpleQueue[Arriving | None] = SimpleQueue()
 
@@ -68,7 +66,7 @@ class Judge:
             self._hash_on(arriving, memory)
 
     def _hash_on(self, arriving: Arriving, memory: memoryview) -> None:
-        while not self.board.over and not arriving.named and arriving.hashed < len(arriving.verified):
+        while not self.board.over and not arriving.right and arriving.hashed < len(arriving.verified):
             piece = arriving.hashed
             if not arriving.is_whole(piece):
                 return
@@ -78,7 +76,7 @@ class Judge:
                     return
             arriving.digest.update(arriving.read(arriving.blocks_of(piece).start, memory))
             arriving.hashed += 1
-        if not self.board.over and not arriving.named and arriving.complete:
+        if not self.board.over and not arriving.right and arriving.complete:
             self._finish(arriving, memory)
 
     def _finish(self, arriving: Arriving, memory: memoryview) -> None:
@@ -97,17 +95,11 @@ class Judge:
             self.board.condition.notify_all()
 
     def _keep(self, arriving: Arriving, prints: list[bytes]) -> None:
-        condition = self.board.condition
-        arriving.flush(condition)
-        with condition:
-            if arriving.suspects:
-                blame.settle_whole(arriving, prints, self.lanes)
-            arriving.named = True
-        arriving.close(condition)
-        self.store.keep(arriving.wheel)
+        progress.transfer(arriving.wheel.filename, arriving.size, arriving.size)
         if self.alongside:
             self.alongside.keep(arriving)
-        progress.transfer(arriving.wheel.filename, arriving.size, arriving.size)
-        with condition:
-            arriving.kept = True
-            condition.notify_all()
+        with self.board.condition:
+            if arriving.suspects:
+                blame.settle_whole(arriving, prints, self.lanes)
+            arriving.right = True
+            self.board.condition.notify_all()

@@ -147,14 +147,14 @@ class Ledger:
                             wheel.filename, lane.source.mirror.redacted, 0, 0, 0.0, _outcome(failure), failure.reason
                         )
                     )
-        missing = tuple(arriving.wheel for arriving in arrivings if not arriving.kept)
+        missing = tuple(arriving.wheel for arriving in arrivings if not arriving.right)
         return Brought(tuple(records), (*missing, *unsized))
 
     def _record(self, arriving: Arriving, lane: Lane) -> TransferRecord | None:
         wheel = arriving.wheel
         part = self._parts.get((wheel.filename, lane.number), Part())
-        failure = lane.lacks.get(wheel.filename) or (None if part.bytes and arriving.named else lane.out)
-        if not part.asked and (arriving.named or failure is None):
+        failure = lane.lacks.get(wheel.filename) or (None if part.bytes and arriving.right else lane.out)
+        if not part.asked and (arriving.right or failure is None):
             return None
         outcome: Outcome = "fetched"
         if failure:

@@ -57,7 +57,7 @@ class Run:
 def may_serve(line: Line, arriving: Arriving) -> bool:
     """Its mirror may be asked for ``arriving``."""
     only = arriving.only
-    return line.lane.can_serve(arriving.wheel) and only in (None, line.lane.number) and not arriving.named
+    return line.lane.can_serve(arriving.wheel) and only in (None, line.lane.number) and not arriving.right
 
 
 def fair_size(runs: Sequence[Run], line: Line, arriving: Arriving) -> int:
