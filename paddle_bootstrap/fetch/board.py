@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from paddle_bootstrap.fetch import sharing
-from paddle_bootstrap.fetch.arriving import ASKED, BLOCKS, DONE, DOUBTED, FREE, WRITING, Arriving
+from paddle_bootstrap.fetch.arriving import BLOCKS, DONE, WRITING, Arriving
 from paddle_bootstrap.fetch.lane import Line
 from paddle_bootstrap.fetch.sharing import Run, may_serve
 
@@ -106,10 +106,10 @@ class Board:
                 return
             self.runs.remove(run)
             others = [other for other in self.runs if other.arriving is run.arriving and not other.whole]
-            if run.hedged:  # the one who is left may be helped again
-                for other in others:
-                    if other.pos < run.end and run.pos < other.end:
-                        other.hedged = 0.0
+            if run.hedged:  # the one who is left, if it is one, may be helped again
+                same = [other for other in others if other.pos < run.end and run.pos < other.end]
+                for other in same if len(same) == 1 else ():
+                    other.hedged = 0.0
             if not run.whole:
                 held = {block for other in others for block in range(other.pos, other.end)}
                 run.arriving.give_back(block for block in range(run.pos, run.end) if block not in held)
@@ -124,7 +124,7 @@ class Board:
         if arriving.right or arriving.only not in (None, lane.number):
             return False
         begun = bool(arriving.wheel.pieces) and run.pos % BLOCKS > 0
-        once = begun and not run.alone and sum(lane.wrong_pieces.values()) <= 1
+        once = begun and not run.alone and sum(lane.wrong_pieces.values()) == 1
         return once or lane.can_serve(arriving.wheel)
 
     def begin(self, run: Run) -> int | None:
@@ -134,9 +134,7 @@ class Board:
 
     def wants(self, run: Run) -> bool:
         """Something that is missing may still come of it. Who calls holds the lock."""
-        states = run.arriving.states
-        missing = any(states.find(state, run.pos, run.end) >= 0 for state in (ASKED, FREE, DOUBTED))
-        return missing and self._goes_on(run)
+        return run.missing and self._goes_on(run)
 
     def commit(self, run: Run, block: int, data: memoryview) -> int | None:
         """Keep ``data`` as ``block`` unless it is there; returns the piece that it completes."""
@@ -159,6 +157,7 @@ class Board:
                 arriving.busy -= 1
                 piece = arriving.has_written(block, lane.number) if written else None
         run.gained += len(data)
+        lane.brought = time.monotonic()
         return piece
 
     def become_whole(self, run: Run) -> bool:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from paddle_bootstrap import progress
+from paddle_bootstrap.fetch import sharing
 from paddle_bootstrap.fetch.arriving import Arriving
 from paddle_bootstrap.fetch.board import Board
 from paddle_bootstrap.fetch.failure import MirrorFailure
@@ -14,7 +15,6 @@ from paddle_bootstrap.fetch.lane import BURST, Lane, Line
 from paddle_bootstrap.fetch.ledger import Ledger
 from paddle_bootstrap.fetch.patience import Patience
 from paddle_bootstrap.fetch.sharing import Run
-from paddle_bootstrap.lock.model import PIECE_SIZE
 
 TICK = 0.05  # seconds
 DRAW_SECONDS = 0.1
@@ -68,7 +68,7 @@ class Conductor:
     def _sample(self, now: float) -> None:
         for lane in self.lanes:
             for line in lane.lines:
-                line.meter.sample(now)
+                line.meter.sample(now, busy=line.asked_at is not None)
             lane.meter.total = lane.ended_bytes + sum(line.meter.total for line in lane.lines)
             lane.meter.sample(now)
 
@@ -94,12 +94,13 @@ class Conductor:
         return sum(arriving.size - arriving.done_bytes for arriving in left) > speed * self.patience.soon
 
     def _open(self, now: float) -> None:
-        """No more connections than there are pieces to fetch."""
+        """No more connections than there are pieces to fetch, or smaller parts from slow mirrors; silent ones do not count."""
         free = sum(arriving.free_bytes for arriving in self.board.arrivings)
         shared = sum(run.bytes_left for run in self.board.runs if run.seconds_left(now) > 1)
-        useful = -(-(free + shared) // PIECE_SIZE)
+        speed = sum(lane.meter.speed for lane in self.lanes)
         for lane in self.lanes:
-            lively = sum(line.silent(now) < STUCK for line in lane.lines)  # the others may stay silent
+            useful = sharing.useful(lane, free + shared, speed)
+            lively = sum(line.silent(now) < STUCK for line in lane.lines)
             for _ in range(min(lane.wants_lines(now), useful - lively)):
                 self._open_line(lane)
 
@@ -112,17 +113,16 @@ class Conductor:
             elif self._trickles(line, now):
                 self._give_up(line, f"it sends only {progress.human_bytes(line.meter.lately)}/s", self.ledger.excuse)
             elif line.silent(now) > STUCK and not any(self.board.wants(run) for run in self._runs_of(line)):
-                self._give_up(line, "it is not needed")
+                self._give_up(line, "it is not needed", None)
 
-    def _give_up(
-        self, line: Line, fault: str, tell: Callable[[Run, MirrorFailure], object] = lambda _run, _failure: None
-    ) -> None:
+    def _give_up(self, line: Line, fault: str, tell: Callable[[Run, MirrorFailure], object] | None) -> None:
         """Others get its work at once, whatever its thread waits for; that thread finds nothing to do when it wakes."""
         line.cut = fault
         line.lane.end(line)
         for run in self._runs_of(line):
             self.board.release(run)
-            tell(run, MirrorFailure("broken", fault, retry=True))
+            if tell:
+                tell(run, MirrorFailure("broken", fault, retry=True))
         line.connection.abort()
 
     def _runs_of(self, line: Line) -> list[Run]:
@@ -134,19 +134,20 @@ class Conductor:
             return None
         asked_at = line.asked_at or now
         heard = max(line.heard, line.connection.heard, asked_at)
-        if not line.lane.knows(line.busy_with):  # one of its connections reads the index page for all
-            heard = max(heard, *(other.connection.heard for other in line.lane.lines))
-        stall = self.patience.stall
         first = line.heard < asked_at  # nothing of the file has come of this request yet
-        if now - heard > (self.patience.read if alone and first else 2 * stall if alone else stall):
+        stall = self.patience.stall * (2 if alone else 1)
+        if not line.lane.knows(line.busy_with):  # some of its connections read the index page for all
+            heard = max(heard, *(other.connection.heard for other in line.lane.lines))
+            stall = self.patience.read
+        if now - heard > (self.patience.read if alone and first else stall):
             return "it fell silent"
         if self._limited or first:
             return None
         siblings = [other.meter.speed for other in line.lane.lines if other is not line and other.meter.speed]
         usual = max(line.best, statistics.median(siblings) if siblings else 0.0)
-        slow = line.meter.speed < max(self.patience.drip * usual, self.patience.floor)
-        line.slow_since = (line.slow_since or now) if slow and now - asked_at > stall / 3 else None
-        if line.slow_since and now - line.slow_since > stall:
+        slow = line.meter.speed < max(self.patience.drip * usual, self.patience.floor) and line.silent(now) < LIVELY
+        line.slow_since = (line.slow_since or now) if slow and now - asked_at > self.patience.stall / 3 else None
+        if line.slow_since and now - line.slow_since > self.patience.stall:
             return f"it sends only {progress.human_bytes(line.meter.speed)}/s"
         line.best = max(line.best, line.meter.speed)
         return None

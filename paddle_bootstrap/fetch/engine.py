@@ -107,14 +107,15 @@ def _settle(arrivings: Sequence[Arriving], board: Board, store: Store) -> Bootst
     failed: BootstrapError | None = None
     for arriving in arrivings:
         try:
-            try:
-                arriving.flush(board.condition)
-            finally:
-                arriving.close(board.condition)
-            if arriving.right:
-                store.keep(arriving.wheel)
-            elif not arriving.done_bytes:
-                store.drop_partial(arriving.wheel)
+            with store.explained():
+                try:
+                    arriving.flush(board.condition)
+                finally:
+                    arriving.close(board.condition)
+                if arriving.right:
+                    store.keep(arriving.wheel)
+                elif not arriving.done_bytes:
+                    store.drop_partial(arriving.wheel)
         except BootstrapError as error:
             failed = failed or error
     return failed
@@ -176,7 +177,9 @@ class _Work:
                 thread.join()
         ends = time.monotonic() + JOIN_SECONDS
         for thread, line in lines.items():
-            if not line.connection.connecting:  # that cannot be ended, and the thread will find nothing to do
+            if (
+                thread.ident and not line.connection.connecting
+            ):  # that cannot be ended, and the thread will find nothing to do
                 thread.join(max(0.0, ends - time.monotonic()))
 
     def _thread(self, target: Callable[..., None], *arguments: object) -> threading.Thread:
@@ -209,6 +212,7 @@ class _Work:
                 self._lines.pop(threading.current_thread(), None)
                 if line in line.lane.lines:
                     line.lane.end(line)
+                line.lane.leaving.remove(line)
             line.connection.close()
 
     def _carry(self, run: Run, buffer: memoryview) -> None:

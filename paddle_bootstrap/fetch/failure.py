@@ -21,5 +21,5 @@ class MirrorFailure(Exception):
         super().__init__(reason)
         self.kind: Kind = kind
         self.reason = reason
-        self.retry = retry  # the same mirror may do better in a moment
+        self.retry = retry  # the same mirror may do better in a moment, if it has been reached before
         self.wait = wait  # seconds that it asked for

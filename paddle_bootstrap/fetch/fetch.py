@@ -53,9 +53,9 @@ def fetch(
     """
     wanted = {wheel.filename: wheel for wheel in wheels}
     records: tuple[TransferRecord, ...] = ()
-    if any(store.holds(wheel, unpacked=unpack) is None for wheel in wanted.values()):
+    if any(store.lacks(wheel, unpacked=unpack) for wheel in wanted.values()):
         with held(store.lock, f"the store {store.root}"):
-            missing = [wheel for wheel in wanted.values() if store.holds(wheel, unpacked=unpack) is None]
+            missing = [wheel for wheel in wanted.values() if store.lacks(wheel, unpacked=unpack)]
             usable = [mirror for mirror in (mirror.for_build(build) for mirror in mirrors) if mirror is not None]
             patience, terms = patience or Patience(), terms or Terms()
             _consider_trust(usable, terms)

@@ -41,21 +41,26 @@ class Judge:
     def judge(self, arriving: Arriving, piece: int, memory: memoryview) -> None:
         """Compare a whole piece with its digest. While that goes on nobody can write to it, nor judge it as well."""
         with self.board.condition:
-            if arriving.verified[piece] or piece in arriving.judging or not arriving.is_whole(piece):
+            if self.board.over or arriving.verified[piece] or piece in arriving.judging:
+                return
+            if not arriving.is_whole(piece):
                 return
             arriving.judging.add(piece)
             arriving.busy += 1
         try:
-            right = arriving.is_right(piece, memory)
-            prints = arriving.prints(piece, memory) if not right or piece in arriving.doubts else []
+            try:
+                right = arriving.is_right(piece, memory)
+                prints = arriving.prints(piece, memory) if not right or piece in arriving.doubts else []
+            finally:
+                with self.board.condition:
+                    arriving.judging.discard(piece)
+            with self.board.condition:
+                tell = blame.right_piece if right else blame.wrong_piece
+                tell(arriving, piece, prints, self.lanes)
+                self.board.condition.notify_all()
         finally:
             with self.board.condition:
-                arriving.judging.discard(piece)
                 arriving.busy -= 1
-        with self.board.condition:
-            tell = blame.right_piece if right else blame.wrong_piece
-            tell(arriving, piece, prints, self.lanes)
-            self.board.condition.notify_all()
         if right and self.alongside:
             self.alongside.consider(arriving)
 
@@ -96,10 +101,10 @@ class Judge:
 
     def _keep(self, arriving: Arriving, prints: list[bytes]) -> None:
         progress.transfer(arriving.wheel.filename, arriving.size, arriving.size)
-        if self.alongside:
-            self.alongside.keep(arriving)
         with self.board.condition:
             if arriving.suspects:
                 blame.settle_whole(arriving, prints, self.lanes)
             arriving.right = True
             self.board.condition.notify_all()
+        if self.alongside:
+            self.alongside.keep(arriving)

@@ -15,7 +15,7 @@ FIRST = 4  # connections to begin with
 GAIN = 1.1  # more connections must make a mirror faster by this factor, or they are not worth having
 SETTLE = 0.1  # seconds until the effect of a new connection is judged
 AGAIN = 0.5  # seconds until it is judged once more: servers may let a connection's first bytes pass at once
-SOON = 1.0  # seconds that most new connections get to show something; the packets of some are lost
+PROBE = 10.0  # seconds after which a mirror is tried with more connections again
 LATENCIES = 10  # waits for an answer that a connection takes to become quick
 LONGEST_WAIT = 60.0  # seconds that a mirror may ask us to stay away
 WINDOW = 2.0  # seconds over which speed is measured
@@ -29,10 +29,15 @@ class Meter:
     def __init__(self) -> None:
         self.total = 0
         self._seen: deque[tuple[float, int]] = deque()
+        self._sampled = self._idle = 0.0  # monotonic, and seconds that do not count
 
-    def sample(self, now: float) -> None:
-        self._seen.append((now, self.total))
-        while len(self._seen) > 2 and now - self._seen[1][0] >= WINDOW:
+    def sample(self, now: float, *, busy: bool = True) -> None:
+        """Take a look; the time since the last one does not count unless it was ``busy``."""
+        if not busy:
+            self._idle += now - (self._sampled or now)
+        self._sampled = now
+        self._seen.append((now - self._idle, self.total))
+        while len(self._seen) > 2 and self._seen[-1][0] - self._seen[1][0] >= WINDOW:
             self._seen.popleft()
 
     @property
@@ -77,7 +82,8 @@ class Line:
 
     def silent(self, now: float) -> float:
         """Seconds in which nothing has come of what it was asked for."""
-        return now - max(self.heard, self.asked_at) if self.asked_at else 0.0
+        asked_at = self.asked_at
+        return now - max(self.heard, asked_at) if asked_at else 0.0
 
 
 @dataclass(eq=False)
@@ -90,6 +96,7 @@ class Lane:
     starts: float  # monotonic: not asked before; the conductor brings it forward
     target: int = FIRST
     lines: list[Line] = field(default_factory=list)
+    leaving: list[Line] = field(default_factory=list)  # given up; it may still wait for the mirror to take it
     meter: Meter = field(default_factory=Meter)
     out: MirrorFailure | None = None  # not asked again in this run, and why
     lacks: dict[str, MirrorFailure] = field(default_factory=dict)  # file name -> why it cannot come from here
@@ -98,11 +105,16 @@ class Lane:
     resting_until: float = 0.0
     refusals: int = 0  # files in a row
     ended_bytes: int = 0  # of connections that have ended
+    brought: float = 0.0  # monotonic: when a block has come that was missing
     wrong_pieces: Counter[str] = field(default_factory=Counter)  # by file name
     _marked: tuple[float, int] = (0.0, 0)  # monotonic and bytes, when its speed was last looked at
     _before: float = 0.0  # speed with fewer connections
     _settled: float | None = None  # monotonic: since when it has enough of them
     _grown: bool = False  # that was judged twice, or the mirror said so itself
+    _probe_at: float = 0.0  # monotonic: when to try more connections than it took before
+
+    def __post_init__(self) -> None:
+        self.limit = self.cap
 
     @property
     def ripe(self) -> float:
@@ -128,16 +140,20 @@ class Lane:
         return self.links[wheel.filename]
 
     def end(self, line: Line) -> None:
-        """``line`` is one of them no more."""
+        """``line`` is one of them no more, once its thread has ended."""
         self.lines.remove(line)
+        self.leaving.append(line)
         self.ended_bytes += line.meter.total
 
     def wants_lines(self, now: float) -> int:
         """How many more connections to open now."""
         if self.out or now < max(self.starts, self.resting_until):
             return 0
+        if self._probe_at and now >= self._probe_at:
+            self.cap = self.target = min(self.limit, 2 * self.cap)
+            self._probe_at = now + PROBE if self.cap < self.limit else 0.0
         self._grow(now)
-        return max(0, min(self.target, self.cap) - len(self.lines))
+        return max(0, min(self.target, self.cap) - len(self.lines) - len(self.leaving))
 
     def _grow(self, now: float) -> None:
         """Twice as many, as long as that pays; what did not pay is tried once more."""
@@ -146,8 +162,8 @@ class Lane:
         if self._settled or len(self.lines) < min(self.target, self.cap):
             return
         since, before = self._marked
-        waiting = sum(line.meter.total == 0 and line.silent(now) < SOON for line in self.lines)
-        if not since or not self.meter.total or 2 * waiting > len(self.lines):
+        waiting = sum(line.meter.total == 0 for line in self.lines)  # the packets of some may be lost
+        if not since or 2 * waiting > len(self.lines):
             self._marked = (now, self.meter.total)
         elif now - since >= SETTLE:
             speed = (self.meter.total - before) / (now - since)
@@ -156,10 +172,15 @@ class Lane:
             if not self._settled:
                 self.target = min(self.cap, 2 * self.target)
 
-    def slow_down(self) -> None:
-        """It refused a connection while it serves others: those are enough from now on."""
+    def slow_down(self, *, told: bool) -> None:
+        """It refused a connection while it serves others: those are enough from now on.
+
+        Unless it ``told`` so, more are tried later: a network may have been in its way.
+        """
+        now = time.monotonic()
         self.cap = max(1, min(self.cap, len(self.lines) - 1))
-        self._settled, self._grown = time.monotonic(), True
+        self._settled, self._grown = now, True
+        self._probe_at = 0.0 if told else now + PROBE
 
     def rest(self, seconds: float) -> None:
         """Ask it nothing new for so long."""

@@ -18,6 +18,9 @@ from paddle_bootstrap.lock.model import Wheel
 REFUSALS = (
     2  # files in a row that a mirror refused: it will refuse the rest too, and asking on is what gets hosts banned
 )
+TOLD = ("refused", "limited")  # kinds of failure in which a mirror says what it wants
+LONGEST_PAUSE = 8.0  # seconds between attempts
+LIVELY = 1.0  # seconds since the last byte of a mirror that flows
 
 
 @dataclass
@@ -28,9 +31,10 @@ class Part:
     began: float = 0.0
     ended: float = 0.0
     failures: int = 0  # in a row, without progress
-    failed: float = 0.0  # monotonic: when the last of them was counted
+    again_at: float = 0.0  # monotonic: what was asked for before this tells nothing that is not known
     asked: bool = False
     errors: int = 0
+    reason: str = ""  # of the last of them
     open: int = 0  # requests at this moment
     most: int = 0  # of them at once
 
@@ -66,11 +70,11 @@ class Ledger:
         """What a failure means for its mirror; returns how many seconds its connection should wait."""
         lane, wheel = run.line.lane, run.arriving.wheel
         part = self._part(wheel, lane)
-        part.errors += 1
-        if failure.kind in ("refused", "limited", "unreachable") and self._is_extra(run, failure):
-            lane.slow_down()
+        part.errors, part.reason = part.errors + 1, failure.reason
+        if self._is_extra(run, part, failure):
+            lane.slow_down(told=failure.kind in TOLD)
             return 0.0
-        if failure.kind == "unreachable" and not lane.meter.total:
+        if failure.kind == "unreachable" and not (failure.retry and lane.meter.total):
             self._drop(lane, wheel, failure)
         elif failure.kind in ("missing", "wrong"):
             self._lack(lane, wheel, failure)
@@ -90,32 +94,42 @@ class Ledger:
             f"{run.arriving.wheel.filename}: {run.line.lane.source.mirror.redacted}: {failure.reason}; replaced"
         )
 
-    def _is_extra(self, run: Run, failure: MirrorFailure) -> bool:
-        """The mirror has other requests of ours, of this file or after it gave some of this file; not one that was restarted."""
+    def _is_extra(self, run: Run, part: Part, failure: MirrorFailure) -> bool:
+        """The mirror serves others of our connections and does not want this one."""
         line, lane = run.line, run.line.lane
         others = [other for other in lane.lines if other is not line and other.asked_at is not None]
-        if failure.kind == "unreachable" and lane.meter.total:
-            others = [other for other in others if other.heard > run.began]
-        same = [other for other in others if other.busy_with == run.arriving.wheel.filename]
-        return bool(same or (others and self._part(run.arriving.wheel, lane).bytes))
+        if failure.kind in TOLD or (failure.kind == "unreachable" and not lane.meter.total):
+            same = [other for other in others if other.busy_with == run.arriving.wheel.filename]
+            return bool(same or (others and part.bytes))
+        if failure.kind not in ("unreachable", "broken") or line.heard > run.began:
+            return False
+        # not a mirror that was restarted: requests from before the last failure have brought something since
+        return any((other.asked_at or 0.0) < part.again_at < other.heard for other in others)
 
     def _again(self, run: Run, part: Part, failure: MirrorFailure) -> float:
-        lane, wheel = run.line.lane, run.arriving.wheel
-        if run.began > part.failed:  # else it says the same as the last one: all its connections fell silent together
+        """Once for all connections that fail together, and with a pause that grows."""
+        lane, wheel, now = run.line.lane, run.arriving.wheel, time.monotonic()
+        if run.began > part.again_at:
             part.failures += 1
-            part.failed = time.monotonic()
-        if part.failures > self.patience.retries or not (failure.retry or failure.kind == "unreachable"):
-            if failure.kind in ("limited", "unreachable"):
-                self._drop(lane, wheel, failure)
-            else:
-                self._lack(lane, wheel, failure)
+            pause = min(LONGEST_PAUSE, self.patience.pause * 2 ** (part.failures - 1))
+            if failure.kind == "broken" and part.failures == 1:
+                pause = 0.0
+            if failure.kind == "limited" and failure.wait is not None:
+                pause = failure.wait
+            part.again_at = now + pause
+            progress.note(f"{wheel.filename}: {lane.source.mirror.redacted}: {failure.reason}; asked again")
+            if failure.kind == "limited" or not any(now - line.heard < LIVELY for line in lane.lines):
+                lane.rest(pause)
+        if not failure.retry or (part.failures > self.patience.retries and not self._is_hoped_for(run, now)):
+            (self._lack if failure.kind == "broken" else self._drop)(lane, wheel, failure)
             return 0.0
-        progress.note(f"{wheel.filename}: {lane.source.mirror.redacted}: {failure.reason}; asked again")
-        pause = self.patience.pause * 2 ** (part.failures - 1)
-        if failure.kind == "limited":
-            lane.rest(failure.wait if failure.wait is not None else pause)
-            return 0.0
-        return pause if part.failures > 1 or failure.kind != "broken" else 0.0
+        return 0.0 if failure.kind == "limited" else max(0.0, part.again_at - now)
+
+    def _is_hoped_for(self, run: Run, now: float) -> bool:
+        """Its mirror does not answer, has brought something not long ago, and is the only one that has the file."""
+        lane, wheel = run.line.lane, run.arriving.wheel
+        others = any(other is not lane and other.can_serve(wheel) for other in self.lanes)
+        return not others and run.line.heard <= run.began and now - lane.brought < self.patience.read
 
     def _lack(self, lane: Lane, wheel: Wheel, failure: MirrorFailure) -> None:
         if lane.can_serve(wheel):
@@ -160,9 +174,11 @@ class Ledger:
         if failure:
             outcome = _outcome(failure) if part.asked else "skipped"
         elif not part.bytes:
-            return None
+            if not part.errors:
+                return None
+            outcome = "failed"  # it might have come to its senses: others were quicker
         seconds = round(part.ended - part.began, 3)
-        reason = failure.reason if failure else None
+        reason = failure.reason if failure else part.reason if outcome == "failed" else None
         return TransferRecord(
             wheel.filename,
             lane.source.mirror.redacted,

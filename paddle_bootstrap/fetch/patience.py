@@ -19,8 +19,8 @@ class Patience:
     drip: float = 0.1  # a share of what it has done before, or of what its siblings do: slower than that is slow
     trickle: float = 0.5  # seconds that one may be so slow that sends all the time while most of its siblings do better
     join: float = 0.1  # seconds between the starts of two mirrors
-    silence: float = 0.7  # seconds that an index page may be silent before it is asked for a second time
     hush: float = 1.0  # the same, before a byte has come from anybody
+    silence: float = 0.7  # seconds that an index page may be silent before it is asked for a second time
     soon: float = 1.0  # seconds: no further mirror is asked for what will be there by then
 
 

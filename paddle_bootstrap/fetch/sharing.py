@@ -9,14 +9,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from paddle_bootstrap.fetch.arriving import BLOCKS, Arriving
+from paddle_bootstrap.fetch.arriving import ASKED, BLOCKS, DOUBTED, FREE, Arriving
 from paddle_bootstrap.fetch.block_map import BLOCK
-from paddle_bootstrap.fetch.lane import Line
+from paddle_bootstrap.fetch.lane import Lane, Line
+from paddle_bootstrap.lock.model import PIECE_SIZE
 
 AHEAD = 3.0  # seconds of work that a connection takes at once, at most
 WORK = 10  # times the wait for an answer: so much work makes up for it
 LONGEST = 16 * BLOCKS  # blocks
 LEAST = 4  # blocks
+LASTING = 3.0  # seconds of work that are worth a connection
 SHORT = 1.0  # seconds of work that a slow connection takes at once, less than a piece
 UNKNOWN_SPEED = 1e6  # bytes per second, of a connection that has not shown any yet
 WORTH = 0.3  # seconds that a transfer must still take to be shared
@@ -41,6 +43,12 @@ class Run:
     gained: int = 0  # bytes that were missing before
     learned: bool = False  # where the mirror has the file
     began: float = field(default_factory=time.monotonic)
+
+    @property
+    def missing(self) -> bool:
+        """Something of it is not there; others may have brought the rest."""
+        states = self.arriving.states
+        return any(states.find(state, self.pos, self.end) >= 0 for state in (ASKED, FREE, DOUBTED))
 
     @property
     def bytes_left(self) -> int:
@@ -70,6 +78,16 @@ def fair_size(runs: Sequence[Run], line: Line, arriving: Arriving) -> int:
     least = min(BLOCKS, max(LEAST, int(line.meter.speed * SHORT / BLOCK))) if short else BLOCKS
     fair = (arriving.size - arriving.done_bytes) // BLOCK // max(1, len(runs))
     return max(1, min(max(wanted, least), LONGEST, max(fair, BLOCKS // 2)))
+
+
+def useful(lane: Lane, size: int, speed: float) -> int:
+    """Connections of ``lane`` that ``size`` bytes are worth at a ``speed`` of all mirrors: one for each piece.
+
+    Or for what takes one of its connections some seconds, when it will last longer than that.
+    """
+    alone = lane.meter.speed / max(1, len(lane.lines))
+    part = max(LEAST * BLOCK, int(alone * LASTING)) if 0 < speed * LASTING < size else PIECE_SIZE
+    return -(-size // min(PIECE_SIZE, part))
 
 
 def hurried(runs: Sequence[Run]) -> bool:
@@ -119,7 +137,7 @@ def _may_help(line: Line, run: Run) -> bool:
     return (
         run.line is not line
         and not run.alone
-        and run.pos < run.end
+        and run.missing
         and may_serve(line, run.arriving)
         and run.arriving.wheel.filename not in line.lane.no_ranges
     )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import io
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent import futures
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -19,6 +17,7 @@ from urllib.request import url2pathname
 
 from paddle_bootstrap.fetch.failure import Kind, MirrorFailure
 from paddle_bootstrap.fetch.index_page import ACCEPT, Link, Page, parse, project_page
+from paddle_bootstrap.fetch.loading import Loading
 from paddle_bootstrap.fetch.logins import Logins
 from paddle_bootstrap.fetch.patience import Patience
 from paddle_bootstrap.fetch.web import Answer, Web
@@ -65,57 +64,23 @@ class Source:
         self._trusted = tuple(trusted)
         self._logins = Logins(mirror, environ)
         self._lock = threading.Lock()
-        self._pages: dict[str, _Loading] = {}
+        self._pages: dict[str, Loading] = {}
 
     def connect(self) -> Connection:
         """A connection of its own, for one thread. Nothing is opened yet."""
         return Connection(self, Web(self.mirror, self._environ, self.patience, self._logins, self._trusted))
 
-    def page(self, url: str, load: Callable[[], Page], heard: Callable[[], float]) -> Page:
-        """The page at ``url``: the first who asks loads it, the others wait for that.
-
-        ``heard``: when something of it came, or 0. While nothing comes, one after the other of those who wait loads it too.
-        """
+    def page(self, url: str, load: Callable[[], Page], by: Connection) -> Page:
+        """The page at ``url``, which ``by`` loads with ``load`` unless another connection does."""
         with self._lock:
-            loading = self._pages.setdefault(url, _Loading())
-        while not loading.joined(heard, self._lock, self.patience.silence):
-            with contextlib.suppress(futures.TimeoutError):  # a TimeoutError from Python 3.11 on
-                return loading.page.result(self.patience.silence / 2)
+            loading = self._pages.setdefault(url, Loading(self.patience.silence))
         try:
-            page = load()
-        except BaseException as error:  # noqa: BLE001 handed to all who wait
-            again = isinstance(error, MirrorFailure) and error.retry
+            return loading.get(load, by)
+        except MirrorFailure as failure:
             with self._lock:
-                loading.heard.remove(heard)
-                if not loading.page.done() and not (again and loading.heard):  # else another one may yet get it
-                    if again:
-                        self._pages.pop(url, None)  # who comes later tries again
-                    loading.page.set_exception(error)
-        else:
-            with self._lock:
-                if not loading.page.done():
-                    loading.page.set_result(page)
-        return loading.page.result()
-
-
-@dataclass
-class _Loading:
-    """A page on its way, and who loads it."""
-
-    heard: list[Callable[[], float]] = field(default_factory=list)
-    joined_at: float = 0.0  # monotonic: when the last of them began
-    page: futures.Future[Page] = field(default_factory=futures.Future)
-
-    def joined(self, heard: Callable[[], float], lock: threading.Lock, silence: float) -> bool:
-        """The caller loads it: nobody does, or those who do have heard nothing for so many seconds."""
-        with lock:
-            now = time.monotonic()
-            last = max(self.joined_at, *(each() for each in self.heard)) if self.heard else 0.0
-            if self.page.done() or now - last <= silence:
-                return False
-            self.heard.append(heard)
-            self.joined_at = now
-            return True
+                if failure.retry and self._pages.get(url) is loading and loading.failed:
+                    del self._pages[url]  # who comes later tries again
+            raise
 
 
 class Connection:
@@ -174,6 +139,11 @@ class Connection:
         """It waits for its mirror to take it, or for a name server."""
         return self._web.connecting
 
+    @property
+    def given_up(self) -> bool:
+        """It was aborted: what it says then is no word of the mirror's."""
+        return self._web.given_up
+
     def abort(self) -> None:
         """End what this connection's thread waits for; another thread calls it."""
         self._web.abort()
@@ -185,9 +155,7 @@ class Connection:
         """What its page of ``project``, or its one page, offers. Raises MirrorFailure."""
         url = self.mirror.url if self.mirror.kind == "find-links" else project_page(self.mirror.url, project)
         local = url.startswith("file:")
-        return self.source.page(
-            url, lambda: self._local_page(url) if local else self._web_page(url), lambda: self.heard
-        )
+        return self.source.page(url, lambda: self._local_page(url) if local else self._web_page(url), self)
 
     def text(self, url: str, accept: str = ACCEPT) -> Text:
         """A page as it was sent. Raises MirrorFailure."""
@@ -229,7 +197,7 @@ def patiently(operation: Callable[[], T], patience: Patience) -> T:
         try:
             return operation()
         except MirrorFailure as failure:
-            if not failure.retry:
+            if not failure.retry or failure.kind == "unreachable":
                 raise
             time.sleep(patience.pause * 2**attempt)
     return operation()

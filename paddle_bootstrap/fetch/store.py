@@ -54,6 +54,12 @@ class Store:
         """The wheel or, where ``unpacked`` is enough, its unpacked copy."""
         return self.has(wheel) or (self.unpacked(wheel) if unpacked else None)
 
+    def lacks(self, wheel: Wheel, *, unpacked: bool) -> bool:
+        """It is to be brought; also one that has arrived, and was unpacked, in a run that was killed before it named it."""
+        if self.has(wheel):
+            return False
+        return self.unpacked(wheel) is None or not unpacked or _size(self.partial(wheel)) >= (wheel.size or 0) > 0
+
     def drop(self, wheel: Wheel) -> int:
         """Remove the wheel where its unpacked copy is here to be installed from; returns the bytes."""
         path = self.has(wheel)

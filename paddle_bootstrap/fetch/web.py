@@ -112,7 +112,7 @@ class Web:
         self._context: ssl.SSLContext | None = None
         self.heard = 0.0  # monotonic: when the last answer, or part of a page, came
         self.connecting = False
-        self._given_up = False
+        self.given_up = False
 
     def get(self, url: str, headers: Mapping[str, str]) -> Answer:
         """The answer after redirects, whatever its status but 401; its ``close`` must be called."""
@@ -141,7 +141,7 @@ class Web:
 
         Not ``connection.sock.shutdown``: an SSLSocket would drop its TLS state, and what is read after that is cipher text.
         """
-        self._given_up = True
+        self.given_up = True
         for connection in list(self._connections.values()):
             sock = connection.sock
             if sock is not None:
@@ -177,12 +177,15 @@ class Web:
                 sent["Proxy-Authorization"] = proxy[2].header()
         key = (origin_of(url), proxy)
         while True:
-            if self._given_up:
+            if self.given_up:
                 raise MirrorFailure("broken", "it was given up", retry=True)
             connection, fresh = self._connections.get(key), False
             if connection is None or connection.sock is None:
                 connection, fresh = self._connect(origin_of(url), proxy), True
                 self._connections[key] = connection
+                if self.given_up:  # meanwhile: whoever did that did not see this connection
+                    connection.close()
+                    raise MirrorFailure("broken", "it was given up", retry=True)
             try:
                 with speaking():
                     connection.request("GET" if body is None else "POST", target, body, sent)

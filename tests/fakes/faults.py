@@ -23,6 +23,7 @@ class Fault:
     drip_after: int | None = None  # with ``silent``: send so many bytes, then a byte every 20 ms
     flips: tuple[int, ...] = ()  # offsets in the file of bytes that are delivered wrong
     redirect: str | None = None
+    hang_up: bool = False  # close the connection instead of an answer
     range_shift: int = 0  # answer a range with one that starts so many bytes later
     times: int | None = None
     then: Fault | None = None  # after ``times``

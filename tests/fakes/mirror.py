@@ -72,6 +72,7 @@ class FakeMirror:
     proxy_login: tuple[str, str] | None = None  # asked of those who come through us as a proxy
     rate: float | None = None  # bytes per second of each answer with a file
     delay: float = 0.0  # seconds before the first byte of each answer with a file
+    page_delay: float = 0.0  # the same, of a page
     most: int | None = None  # files that are served at once; one more gets ``too_many``
     too_many: Fault = field(default_factory=lambda: Fault(status=503))
     awake: threading.Event = field(default_factory=threading.Event)  # cleared: nothing is sent on any connection
@@ -204,6 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
         if silent:
             self.server.closing.wait()
             return None
+        self.server.closing.wait(mirror.page_delay)
         if mirror.page_status:
             return self._send(mirror.page_status.pop(0), b"not now")
         if mirror.page_body:
@@ -255,6 +257,9 @@ class _Handler(BaseHTTPRequestHandler):
         mirror.awake.wait()
         if fault.silent and fault.stall_after is None and fault.drip_after is None:
             fault.silent.wait()
+        if fault.hang_up:
+            self.close_connection = True
+            return None
         if name not in mirror.wheels:
             return self._send(404, b"no such file")
         if fault.redirect:
@@ -321,17 +326,20 @@ class _Handler(BaseHTTPRequestHandler):
             if len(part) == len(body):
                 self.wfile.write(b"0\r\n\r\n")
         elif fault and self.server.mirror.rate:
-            self._slowly(part, self.server.mirror.rate)
+            self._slowly(part)
         else:
             self.wfile.write(part)
         if len(part) < len(body):
             self.close_connection = True
 
-    def _slowly(self, part: bytes | memoryview, rate: float) -> None:
-        step = max(1, min(1 << 16, int(rate / 50)))
-        for start in range(0, len(part), step):
+    def _slowly(self, part: bytes | memoryview) -> None:
+        done = 0
+        while done < len(part):
+            rate = self.server.mirror.rate or 1e9  # it may change meanwhile
+            step = max(1, min(1 << 16, int(rate / 50)))
             self.server.mirror.awake.wait()
-            self.wfile.write(part[start : start + step])
+            self.wfile.write(part[done : done + step])
+            done += step
             if self.server.closing.wait(step / rate):
                 return
 

@@ -8,10 +8,15 @@ import socket
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from paddle_bootstrap.errors import NoMirrorServes
+from paddle_bootstrap.fetch.block_map import BlockMap
+from paddle_bootstrap.fetch.loading import LOADERS
+from paddle_bootstrap.fetch.patience import Terms
+from paddle_bootstrap.fetch.store import Store
 from tests.fakes.mirror import FakeMirror, Fault
 from tests.unit.fetch.conftest import HASTE, Bring, Heard
 from tests.unit.fetch.pieced import pieced, received
@@ -38,7 +43,7 @@ def faults() -> dict[str, Fault]:
 
 
 class Relay:
-    """A server in front of another one, that can be stopped and started on the same port."""
+    """A server in front of another one, that can be stopped, one connection after the other, and started on the same port."""
 
     def __init__(self, port: int) -> None:
         self.behind = port
@@ -55,6 +60,7 @@ class Relay:
 
     def close(self) -> None:
         for each in (self.socket, *self.open):
+            time.sleep(0.003)
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
@@ -115,15 +121,16 @@ def test_the_only_mirror_is_silent_for_a_while_on_every_connection(bring: Bring)
     assert received(fetched) <= len(DATA) * 1.1
 
 
-def test_the_only_mirror_is_restarted(bring: Bring) -> None:
-    """Connections break and are refused for a second; then all of them are used again."""
-    with FakeMirror({NAME: DATA}, rate=2e6) as mirror:
+@pytest.mark.parametrize("seconds", [1.0, 4.0])
+def test_the_only_mirror_is_restarted(bring: Bring, seconds: float) -> None:
+    """Connections break and are refused for a while; then all of them are used again."""
+    with FakeMirror({NAME: DATA}, rate=1.5e6) as mirror:
         relay = Relay(mirror.port)
         down = threading.Timer(0.4, relay.close)
-        up = threading.Timer(1.4, relay.listen)
+        up = threading.Timer(0.4 + seconds, relay.listen)
         for timer in (down, up):
             timer.start()
-        fetched = bring(WHEEL, f"http://127.0.0.1:{relay.port}/simple", patience=replace(SHARING, pause=0.3))
+        fetched = bring(WHEEL, f"http://127.0.0.1:{relay.port}/simple", patience=replace(SHARING, pause=0.3, read=9.0))
         relay.close()
     assert fetched.files[NAME].read_bytes() == DATA
     assert received(fetched) <= len(DATA) * 1.1
@@ -189,6 +196,81 @@ def test_a_connection_that_is_not_taken_holds_up_nobody(bring: Bring) -> None:
         bring(WHEEL, mirror.url, f"http://127.0.0.1:{full.getsockname()[1]}/simple", patience=PATIENT)
         took = time.monotonic() - began
     assert took < 1.5  # threads were waited for during two seconds
+
+
+def test_a_mirror_that_slows_down_costs_the_other_one_few_requests(bring: Bring) -> None:
+    with FakeMirror({NAME: DATA}, rate=1e6) as slow, FakeMirror({NAME: DATA}, rate=1e6) as fine:
+        later = threading.Timer(0.5, setattr, (slow, "rate", 3e4))
+        later.start()
+        fetched = bring(WHEEL, slow.url, fine.url, patience=replace(SHARING, stall=3.0))
+    assert fetched.files[NAME].read_bytes() == DATA
+    assert len(fine.served(NAME)) < 60
+
+
+def test_more_connections_are_refused_without_a_word(bring: Bring) -> None:
+    """The others wait for their first byte meanwhile: the mirror is not given up."""
+    with FakeMirror({NAME: DATA}, most=2, too_many=Fault(hang_up=True), delay=0.4, rate=8e6) as mirror:
+        fetched = bring(WHEEL, mirror.url, patience=replace(SHARING, stall=2.0, pause=0.5))
+    assert fetched.files[NAME].read_bytes() == DATA
+    assert received(fetched) <= len(DATA) * 1.05
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_a_page_that_takes_longer_than_a_connection_may_be_silent(bring: Bring, second: bool) -> None:
+    some = [pieced(name, size=1 << 20) for name in ("one", "two", "three")]
+    files = {wheel.filename: data for wheel, data in some}
+    with FakeMirror(files, page_delay=1.2) as late, FakeMirror(files, rate=2e5) as slow:
+        others = [slow.url] if second else []
+        fetched = bring(
+            [wheel for wheel, _ in some], late.url, *others, patience=replace(SHARING, read=9.0, silence=0.3, hush=0.1)
+        )
+    brought = {record.mirror for record in fetched.transfers if record.outcome == "fetched" and record.bytes}
+    assert any(str(late.port) in mirror for mirror in brought)
+    assert len([path for path in late.paths() if "/simple/" in path]) <= 3 * LOADERS
+
+
+def test_no_more_connections_than_allowed_wait_to_be_taken(bring: Bring) -> None:
+    """Its queue is full: the kernel answers no one more."""
+    with contextlib.ExitStack() as stack, FakeMirror({NAME: DATA}, rate=4e6) as mirror:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        port = full.getsockname()[1]
+        before, most, done = in_syn_sent(port), 0, threading.Event()
+
+        def watch() -> None:
+            nonlocal most
+            while not done.wait(0.02):
+                most = max(most, in_syn_sent(port))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        hasty = replace(SHARING, stall=0.2, silence=0.1, connect=5.0)
+        bring(WHEEL, f"http://127.0.0.1:{port}/simple", mirror.url, patience=hasty, terms=Terms(connections=2))
+        done.set()
+        watcher.join()
+    assert most - before <= 2
+
+
+def in_syn_sent(port: int) -> int:
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    return sum(row[2].endswith(f":{port:04X}") and row[3] == "02" for row in rows)
+
+
+def test_a_wheel_that_a_killed_run_has_unpacked_gets_its_name(bring: Bring, store: Store) -> None:
+    with FakeMirror({NAME: DATA}) as mirror:
+        wheel = bring(WHEEL, mirror.url, unpack=True).files[NAME]
+    states = BlockMap(store.map_of(WHEEL), len(DATA))
+    for block in range(states.count):
+        states.record_written(block)
+    states.close()
+    wheel.rename(store.partial(WHEEL))
+    assert store.unpacked(WHEEL)
+    assert bring(WHEEL, "http://127.0.0.1:9/simple", unpack=True).files[NAME].read_bytes() == DATA
+    assert not store.partial(WHEEL).exists()
+    assert not store.map_of(WHEEL).exists()
 
 
 def test_retry_after_is_obeyed(bring: Bring) -> None:

@@ -53,7 +53,7 @@ def test_the_rest_of_a_slow_connection_is_shared(bring: Bring) -> None:
         began = time.monotonic()
         fetched = bring(WHEEL, slow.url, fast.url, patience=SHARING)
     assert time.monotonic() - began < 4
-    assert received(fetched) <= len(DATA) * 1.05
+    assert received(fetched) <= len(DATA) + 4 * BLOCK  # what each of its connections had of one when it was helped
 
 
 def test_a_first_byte_that_takes_long(bring: Bring) -> None:
