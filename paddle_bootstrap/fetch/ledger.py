@@ -19,7 +19,8 @@ REFUSALS = (
     2  # files in a row that a mirror refused: it will refuse the rest too, and asking on is what gets hosts banned
 )
 TOLD = ("refused", "limited")  # kinds of failure in which a mirror says what it wants
-LONGEST_PAUSE = 8.0  # seconds between attempts
+LONGEST_PAUSE = 4.0  # seconds between attempts
+GOES_ON = 0.1  # seconds: connections of one mirror do not all break in the same moment
 LIVELY = 1.0  # seconds since the last byte of a mirror that flows
 
 
@@ -31,6 +32,7 @@ class Part:
     began: float = 0.0
     ended: float = 0.0
     failures: int = 0  # in a row, without progress
+    failed_at: float = 0.0  # monotonic: when the last of them was counted
     again_at: float = 0.0  # monotonic: what was asked for before this tells nothing that is not known
     asked: bool = False
     errors: int = 0
@@ -103,8 +105,11 @@ class Ledger:
             return bool(same or (others and part.bytes))
         if failure.kind not in ("unreachable", "broken") or line.heard > run.began:
             return False
-        # not a mirror that was restarted: requests from before the last failure have brought something since
-        return any((other.asked_at or 0.0) < part.again_at < other.heard for other in others)
+        # not a mirror that was restarted: requests from before the last failure have gone on since
+        goes_on = part.failed_at + GOES_ON
+        return part.failures > 0 and any(
+            (other.asked_at or 0.0) < part.failed_at < goes_on < other.heard for other in others
+        )
 
     def _again(self, run: Run, part: Part, failure: MirrorFailure) -> float:
         """Once for all connections that fail together, and with a pause that grows."""
@@ -116,7 +121,7 @@ class Ledger:
                 pause = 0.0
             if failure.kind == "limited" and failure.wait is not None:
                 pause = failure.wait
-            part.again_at = now + pause
+            part.failed_at, part.again_at = now, now + pause
             progress.note(f"{wheel.filename}: {lane.source.mirror.redacted}: {failure.reason}; asked again")
             if failure.kind == "limited" or not any(now - line.heard < LIVELY for line in lane.lines):
                 lane.rest(pause)
