@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from paddle_bootstrap.errors import BootstrapError
 from paddle_bootstrap.fetch.block_map import BLOCK, BlockMap
 from paddle_bootstrap.fetch.lane import Lane
 from paddle_bootstrap.fetch.store import Store
@@ -245,3 +246,26 @@ class Arriving:
                 os.close(self._descriptor)
                 self.map.close()
                 self._descriptor = None
+
+
+def settle(arrivings: Sequence[Arriving], lock: threading.Condition) -> BootstrapError | None:
+    """Whatever happens from here on, what arrived is there: files that are right by their name, others for the next run.
+
+    All in the end, not one by one: while a disk flushes, nothing else can be written to it. Returns the first failure.
+    """
+    failed: BootstrapError | None = None
+    for arriving in arrivings:
+        store, wheel = arriving.store, arriving.wheel
+        try:
+            with store.explained():
+                try:
+                    arriving.flush(lock)
+                finally:
+                    arriving.close(lock)
+                if arriving.right:
+                    store.keep(wheel)
+                elif not arriving.done_bytes:
+                    store.drop_partial(wheel)
+        except BootstrapError as error:
+            failed = failed or error
+    return failed

@@ -15,9 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from paddle_bootstrap import progress
-from paddle_bootstrap.errors import BootstrapError
 from paddle_bootstrap.fetch.alongside import Alongside, Compiler
-from paddle_bootstrap.fetch.arriving import Arriving
+from paddle_bootstrap.fetch.arriving import Arriving, settle
 from paddle_bootstrap.fetch.block_map import BLOCK
 from paddle_bootstrap.fetch.board import Board
 from paddle_bootstrap.fetch.conductor import Conductor
@@ -80,7 +79,7 @@ class Engine:
                 if alongside:
                     alongside.close(finish=finished and all(arriving.right for arriving in arrivings))
             finally:
-                failed = _settle(arrivings, board, store)
+                failed = settle(arrivings, board.condition)
         if failed:
             raise failed
         return ledger.brought(arrivings, [wheel for wheel in sized if wheel.size is None])
@@ -97,28 +96,6 @@ class Engine:
                 if failure.kind == "unreachable":
                     lane.out = failure
         return wheel
-
-
-def _settle(arrivings: Sequence[Arriving], board: Board, store: Store) -> BootstrapError | None:
-    """Whatever happens from here on, what arrived is there: files that are right by their name, others for the next run.
-
-    All in the end, not one by one: while a disk flushes, nothing else can be written to it. Returns the first failure.
-    """
-    failed: BootstrapError | None = None
-    for arriving in arrivings:
-        try:
-            with store.explained():
-                try:
-                    arriving.flush(board.condition)
-                finally:
-                    arriving.close(board.condition)
-                if arriving.right:
-                    store.keep(arriving.wheel)
-                elif not arriving.done_bytes:
-                    store.drop_partial(arriving.wheel)
-        except BootstrapError as error:
-            failed = failed or error
-    return failed
 
 
 def _size(lane: Lane, wheel: Wheel) -> int:

@@ -114,21 +114,22 @@ class Ledger:
     def _again(self, run: Run, part: Part, failure: MirrorFailure) -> float:
         """Once for all connections that fail together, and with a pause that grows."""
         lane, wheel, now = run.line.lane, run.arriving.wheel, time.monotonic()
-        if run.began > part.again_at:
-            part.failures += 1
-            pause = min(LONGEST_PAUSE, self.patience.pause * 2 ** (part.failures - 1))
-            if failure.kind == "broken" and part.failures == 1:
-                pause = 0.0
-            if failure.kind == "limited" and failure.wait is not None:
-                pause = failure.wait
-            part.failed_at, part.again_at = now, now + pause
-            progress.note(f"{wheel.filename}: {lane.source.mirror.redacted}: {failure.reason}; asked again")
-            if failure.kind == "limited" or not any(now - line.heard < LIVELY for line in lane.lines):
-                lane.rest(pause)
+        limited, counts = failure.kind == "limited", run.began > part.again_at
+        part.failures += counts
         if not failure.retry or (part.failures > self.patience.retries and not self._is_hoped_for(run, now)):
             (self._lack if failure.kind == "broken" else self._drop)(lane, wheel, failure)
             return 0.0
-        return 0.0 if failure.kind == "limited" else max(0.0, part.again_at - now)
+        if counts:
+            pause = min(LONGEST_PAUSE, self.patience.pause * 2 ** (part.failures - 1))
+            if failure.kind == "broken" and part.failures == 1:
+                pause = 0.0
+            if failure.wait is not None:
+                pause = failure.wait
+            part.failed_at, part.again_at = now, now + pause
+            progress.note(f"{wheel.filename}: {lane.source.mirror.redacted}: {failure.reason}; asked again")
+            if limited or not any(now - line.heard < LIVELY for line in lane.lines):
+                lane.rest(pause)
+        return 0.0 if limited else max(0.0, part.again_at - now)
 
     def _is_hoped_for(self, run: Run, now: float) -> bool:
         """Its mirror does not answer, has brought something not long ago, and is the only one that has the file."""

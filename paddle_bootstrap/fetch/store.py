@@ -58,7 +58,10 @@ class Store:
         """It is to be brought; also one that has arrived, and was unpacked, in a run that was killed before it named it."""
         if self.has(wheel):
             return False
-        return self.unpacked(wheel) is None or not unpacked or _size(self.partial(wheel)) >= (wheel.size or 0) > 0
+        if self.unpacked(wheel) is None or not unpacked:
+            return True
+        partial = self.partial(wheel)
+        return _size(partial) >= (wheel.size or 0) > 0 and os.access(partial, os.W_OK)
 
     def drop(self, wheel: Wheel) -> int:
         """Remove the wheel where its unpacked copy is here to be installed from; returns the bytes."""

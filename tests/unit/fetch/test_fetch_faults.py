@@ -115,7 +115,11 @@ def test_a_mirror_that_asks_for_peace_is_left_alone(bring: Bring) -> None:
         tired.faults[NAME] = Fault(status=429, retry_after="60")
         fetched = bring([WHEEL, ANOTHER], tired.url, fine.url)
     assert len(tired.requests) == 2
-    assert [record.bytes for record in fetched.transfers] == [len(DATA), len(OTHER_DATA)]
+    assert [record.bytes for record in fetched.transfers] == [0, len(DATA), len(OTHER_DATA)]
+    assert (fetched.transfers[0].outcome, fetched.transfers[0].error) == (
+        "failed",
+        "the file: HTTP 429 Too Many Requests",
+    )
 
 
 def test_a_dead_mirror_is_named_once(bring: Bring, heard: Heard) -> None:
