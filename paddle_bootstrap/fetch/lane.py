@@ -81,9 +81,9 @@ class Line:
     kept: tuple[str, int, int] | None = None  # file, block, and how many of its bytes came before the last cut
 
     def silent(self, now: float) -> float:
-        """Seconds in which nothing has come of what it was asked for."""
+        """Seconds in which nothing has come of what it was asked for, though it was waited for."""
         asked_at = self.asked_at
-        return now - max(self.heard, asked_at) if asked_at else 0.0
+        return now - max(self.heard, asked_at) if asked_at and not self.throttled else 0.0
 
 
 @dataclass(eq=False)

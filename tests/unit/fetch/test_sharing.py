@@ -73,6 +73,83 @@ def test_a_meter_tells_what_has_come_lately() -> None:
     assert metered(5e6, last=5e6).lately == pytest.approx(5e6, rel=0.1)
 
 
+def test_waiting_for_work_makes_nobody_slow() -> None:
+    meter, now = metered(5e6, last=5e6), time.monotonic()
+    for tick in range(100):
+        meter.sample(now + tick / 20, busy=False)
+    assert meter.speed == pytest.approx(5e6, rel=0.1)
+
+
+def test_nobody_helps_with_what_others_have_brought(arriving: Arriving, connect: Callable[..., Line]) -> None:
+    """Else each helper would ask the mirror and throw its answer away."""
+    slow, quick = connect(2e4), connect(1e7)
+    (run,) = runs_of(arriving, slow)
+    for block in range(run.pos, run.end):
+        arriving.start_writing(block)
+        arriving.has_written(block, 1)
+    assert not run.missing
+    assert sharing.rest([run], quick) is None
+    assert sharing.lagging([run], [arriving], quick) is None
+
+
+def test_a_third_one_is_asked_when_two_are_silent(arriving: Arriving, connect: Callable[..., Line]) -> None:
+    silent, second, third = connect(1e6), connect(1e7), connect(1e7)
+    (run,) = runs_of(arriving, silent)
+    run.end = run.pos + 1
+    silent.heard = silent.asked_at = time.monotonic() - 2
+    hedge = sharing.rest([run], second)
+    assert hedge is not None
+    assert (hedge.pos, hedge.end) == (run.pos, run.end)
+    assert sharing.rest([run, hedge], third) is None
+    run.hedged -= sharing.ANOTHER
+    assert sharing.rest([run, hedge], third) is not None
+
+
+@pytest.mark.parametrize(
+    ("size", "speed", "wanted"),
+    [
+        (8 << 20, 0.0, 2),  # pieces
+        (8 << 20, 4e5, 16),  # four connections of 100 kB/s: 21 s
+        (8 << 20, 8e6, 2),  # it will be there in a second
+        (400 << 20, 4e8, 100),
+    ],
+)
+def test_slow_mirrors_get_more_connections_than_there_are_pieces(
+    connect: Callable[..., Line], size: int, speed: float, wanted: int
+) -> None:
+    lane = connect(0.0).lane
+    for _ in range(3):
+        connect(0.0, lane=lane)
+    lane.meter = metered(speed, speed)
+    assert sharing.useful(lane, size, lane.meter.speed) == pytest.approx(wanted, abs=1)
+
+
+@pytest.mark.parametrize("silent", [2, 3])
+def test_more_connections_come_when_half_of_them_show_something(connect: Callable[..., Line], silent: int) -> None:
+    lane = connect(1e6).lane
+    for number in range(3):
+        connect(0.0 if number < silent else 1e6, lane=lane)
+    for line in lane.lines:
+        line.meter.total = int(line.meter.speed)
+    for tick in range(10):
+        lane.meter.total += 100_000
+        lane.wants_lines(100 + tick / 20)
+    assert lane.target == (8 if silent == 2 else 4)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_mirror_that_did_not_say_so_is_tried_with_more_connections_later(
+    connect: Callable[..., Line], *, told: bool
+) -> None:
+    lane = connect(1e6).lane
+    for _ in range(3):
+        connect(1e6, lane=lane)
+    lane.slow_down(told=told)
+    assert lane.cap == 3
+    lane.wants_lines(time.monotonic() + 11)
+    assert lane.cap == (3 if told else 6)
+
+
 def test_a_quick_connection_takes_over_what_is_waited_for(arriving: Arriving, connect: Callable[..., Line]) -> None:
     slow, quick = connect(2e5), connect(1e7)
     first, own = runs_of(arriving, slow, quick)
