@@ -56,7 +56,7 @@ def host(faults: Mapping[str, str]) -> FakeHost:
 
 
 def test_speed_that_lasts_passes_and_leaves_samples(soaked: Judge) -> None:
-    results = soaked("power", *[power()] * 4, seconds=0.6)
+    results = soaked("power", *[power()] * 4, seconds=2.0)
     for index in range(4):
         result = results[f"scripted.power[gpu{index}]"]
         passes(result)
@@ -72,7 +72,7 @@ def test_what_goes_wrong_at_full_power_is_found_on_its_card(soaked: Judge) -> No
     """One card loses speed, one is lost, one forgets; the fourth has nothing to do with it."""
     cooked = [100.0] * 150 + [88.0] * 60
     lost = power([100.0] * 132, lost={"after": 132.4, "error": "CUDA error(999), unknown error"})
-    results = soaked("power", power(cooked), lost, power(spoiled=[17, 40]), power(), seconds=0.6)
+    results = soaked("power", power(cooked), lost, power(spoiled=[17, 40]), power(), seconds=2.0)
     fails(
         results["scripted.power[gpu0]"], "gpu0 lost 12% of its speed", "88.0 TFLOP/s in the last minute, 100.0", "fan"
     )
@@ -82,7 +82,7 @@ def test_what_goes_wrong_at_full_power_is_found_on_its_card(soaked: Judge) -> No
 
 
 def test_a_card_is_held_against_its_equals(soaked: Judge) -> None:
-    results = soaked("power", power([84.0] * 210), power([92.0] * 210), power(), power(), seconds=0.6)
+    results = soaked("power", power([84.0] * 210), power([92.0] * 210), power(), power(), seconds=2.0)
     fails(results["scripted.power[gpu0]"], "gpu0 keeps 84.0 TFLOP/s, 84% of its peers' 100.0", "at least 0.85")
     warns(results["scripted.power[gpu1]"], "gpu1 keeps 92.0 TFLOP/s, 92% of its peers' 100.0")
     passes(results["scripted.power[gpu2]"])
@@ -91,7 +91,7 @@ def test_a_card_is_held_against_its_equals(soaked: Judge) -> None:
 def test_what_the_hardware_slows_down_is_no_accident(soaked: Judge) -> None:
     reasons = {"gpu0.throttle_reasons": "0x84", "gpu1.throttle_reasons": "0x48", "gpu2.throttle_reasons": "0x20"}
     few = power(held=0.7)
-    results = soaked("power", power(), power(), power(), few, seconds=0.6, **reasons)
+    results = soaked("power", power(), power(), power(), few, seconds=2.0, **reasons)
     fails(results["scripted.power[gpu0]"], "slowed gpu0 down: power brake 100%", "0x80 in 100%", "power cables")
     fails(results["scripted.power[gpu1]"], "hardware slowdown", "hardware thermal slowdown", "heat", "fans")
     warns(results["scripted.power[gpu2]"], "gpu2: software thermal slowdown 100% of the time")
@@ -100,7 +100,7 @@ def test_what_the_hardware_slows_down_is_no_accident(soaked: Judge) -> None:
 
 def test_a_load_that_ended_early_or_was_not_watched_is_no_pass(soaked: Judge) -> None:
     blind = {"gpu1.throttle_reasons": "!4"}
-    results = soaked("power", power([100.0] * 90), power(), power(), power(), seconds=0.6, **blind)
+    results = soaked("power", power([100.0] * 90), power(), power(), power(), seconds=2.0, **blind)
     fails(results["scripted.power[gpu0]"], "the load did not last", "90 whole seconds")
     warns(results["scripted.power[gpu1]"], "why gpu1 lowered its clock was not seen")
 
@@ -111,7 +111,7 @@ def test_power_that_swings(soaked: Judge) -> None:
     tired = swing([100.0] * 38 + [70.0] * 7)
     once = swing([100.0] * 44 + [70.0])
     late = swing([100.0] * 44 + [10.0], late=[0.001] * 44 + [0.9])
-    results = soaked("swing", gone, tired, once, late, seconds=0.6)
+    results = soaked("swing", gone, tired, once, late, seconds=2.0)
     fails(results["scripted.swing[gpu0]"], "gpu0 was lost at swing 14", "CUDA error(719)", "power supply")
     fails(results["scripted.swing[gpu1]"], "7 of 45 swings were below 0.85 of the median on gpu1", "the slowest 70.0")
     warns(results["scripted.swing[gpu2]"], "1 of 45 swings", "70.0 of 100.0 TFLOP/s")
@@ -120,7 +120,7 @@ def test_power_that_swings(soaked: Judge) -> None:
 
 def test_a_brake_during_swings(soaked: Judge) -> None:
     told = [swing([100.0] * 45)] * 4
-    results = soaked("swing", *told, seconds=0.6, **{"gpu2.throttle_reasons": "0x80"})
+    results = soaked("swing", *told, seconds=2.0, **{"gpu2.throttle_reasons": "0x80"})
     fails(results["scripted.swing[gpu2]"], "slowed gpu2 down: power brake")
     passes(results["scripted.swing[gpu0]"])
 
