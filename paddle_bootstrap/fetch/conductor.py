@@ -11,14 +11,13 @@ from paddle_bootstrap.fetch import sharing
 from paddle_bootstrap.fetch.arriving import Arriving
 from paddle_bootstrap.fetch.board import Board
 from paddle_bootstrap.fetch.failure import MirrorFailure
-from paddle_bootstrap.fetch.lane import BURST, Lane, Line
+from paddle_bootstrap.fetch.lane import BURST, LIVELY, Lane, Line
 from paddle_bootstrap.fetch.ledger import Ledger
 from paddle_bootstrap.fetch.patience import Patience
 from paddle_bootstrap.fetch.sharing import Run
 
 TICK = 0.05  # seconds
 DRAW_SECONDS = 0.1
-LIVELY = 1.0  # seconds since the last byte of a connection that flows
 STUCK = 0.5  # seconds of silence after which a connection is not relied on
 
 

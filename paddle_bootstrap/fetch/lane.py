@@ -20,6 +20,7 @@ LATENCIES = 10  # waits for an answer that a connection takes to become quick
 LONGEST_WAIT = 60.0  # seconds that a mirror may ask us to stay away
 WINDOW = 2.0  # seconds over which speed is measured
 LATELY = 0.25  # seconds, at least, that a sudden change takes to be seen
+LIVELY = 1.0  # seconds since the last byte of a connection that flows
 BURST = 5e5  # bytes that servers send at once, though they limit a connection
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from paddle_bootstrap import progress
 from paddle_bootstrap.fetch.arriving import Arriving
 from paddle_bootstrap.fetch.failure import MirrorFailure
-from paddle_bootstrap.fetch.lane import Lane
+from paddle_bootstrap.fetch.lane import LIVELY, Lane
 from paddle_bootstrap.fetch.patience import Patience
 from paddle_bootstrap.fetch.sharing import Run
 from paddle_bootstrap.fetch.transfer import Brought, Outcome, TransferRecord
@@ -21,7 +21,6 @@ REFUSALS = (
 TOLD = ("refused", "limited")  # kinds of failure in which a mirror says what it wants
 LONGEST_PAUSE = 4.0  # seconds between attempts
 GOES_ON = 0.1  # seconds: connections of one mirror do not all break in the same moment
-LIVELY = 1.0  # seconds since the last byte of a mirror that flows
 
 
 @dataclass

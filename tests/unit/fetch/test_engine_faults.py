@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -184,16 +185,22 @@ def test_the_second_answer_about_a_page_counts(bring: Bring) -> None:
     assert "404" in caught.value.tried[0]
 
 
-def test_a_connection_that_is_not_taken_holds_up_nobody(bring: Bring) -> None:
-    """Its queue is full: the kernel answers no one more."""
-    with contextlib.ExitStack() as stack, FakeMirror({NAME: DATA}, rate=8e6) as mirror:
+@contextlib.contextmanager
+def black_hole() -> Iterator[int]:
+    """The port of a server whose queue is full: the kernel answers no one more."""
+    with contextlib.ExitStack() as stack:
         full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(3):
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
+        yield int(full.getsockname()[1])
+
+
+def test_a_connection_that_is_not_taken_holds_up_nobody(bring: Bring) -> None:
+    with black_hole() as port, FakeMirror({NAME: DATA}, rate=8e6) as mirror:
         began = time.monotonic()
-        bring(WHEEL, mirror.url, f"http://127.0.0.1:{full.getsockname()[1]}/simple", patience=PATIENT)
+        bring(WHEEL, mirror.url, f"http://127.0.0.1:{port}/simple", patience=PATIENT)
         took = time.monotonic() - began
     assert took < 1.5  # threads were waited for during two seconds
 
@@ -230,14 +237,7 @@ def test_a_page_that_takes_longer_than_a_connection_may_be_silent(bring: Bring, 
 
 
 def test_no_more_connections_than_allowed_wait_to_be_taken(bring: Bring) -> None:
-    """Its queue is full: the kernel answers no one more."""
-    with contextlib.ExitStack() as stack, FakeMirror({NAME: DATA}, rate=4e6) as mirror:
-        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(3):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(full.getsockname())
-        port = full.getsockname()[1]
+    with black_hole() as port, FakeMirror({NAME: DATA}, rate=4e6) as mirror:
         before, most, done = in_syn_sent(port), 0, threading.Event()
 
         def watch() -> None:
