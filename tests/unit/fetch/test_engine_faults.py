@@ -206,20 +206,21 @@ def test_a_connection_that_is_not_taken_holds_up_nobody(bring: Bring) -> None:
 
 
 def test_a_mirror_that_slows_down_costs_the_other_one_few_requests(bring: Bring) -> None:
-    with FakeMirror({NAME: DATA}, rate=1e6) as slow, FakeMirror({NAME: DATA}, rate=1e6) as fine:
-        later = threading.Timer(0.5, setattr, (slow, "rate", 3e4))
+    with FakeMirror({NAME: DATA}, rate=4e5) as slow, FakeMirror({NAME: DATA}, rate=4e5) as fine:
+        later = threading.Timer(0.5, setattr, (slow, "rate", 2e4))
         later.start()
         fetched = bring(WHEEL, slow.url, fine.url, patience=replace(SHARING, stall=3.0))
     assert fetched.files[NAME].read_bytes() == DATA
-    assert len(fine.served(NAME)) < 60
+    assert len(fine.served(NAME)) < 60  # 15; 124 when finished work is helped with
 
 
 def test_more_connections_are_refused_without_a_word(bring: Bring) -> None:
     """The others wait for their first byte meanwhile: the mirror is not given up."""
-    with FakeMirror({NAME: DATA}, most=2, too_many=Fault(hang_up=True), delay=0.4, rate=8e6) as mirror:
+    with FakeMirror({NAME: DATA}, most=2, too_many=Fault(hang_up=True), delay=0.4, rate=8e5) as mirror:
         fetched = bring(WHEEL, mirror.url, patience=replace(SHARING, stall=2.0, pause=0.5))
     assert fetched.files[NAME].read_bytes() == DATA
     assert received(fetched) <= len(DATA) * 1.05
+    assert fetched.transfers[0].errors <= 35  # 18; 65 when nobody learns from them
 
 
 @pytest.mark.parametrize("second", [False, True])
@@ -237,7 +238,7 @@ def test_a_page_that_takes_longer_than_a_connection_may_be_silent(bring: Bring, 
 
 
 def test_no_more_connections_than_allowed_wait_to_be_taken(bring: Bring) -> None:
-    with black_hole() as port, FakeMirror({NAME: DATA}, rate=4e6) as mirror:
+    with black_hole() as port, FakeMirror({NAME: DATA}, rate=1e6) as mirror:
         before, most, done = in_syn_sent(port), 0, threading.Event()
 
         def watch() -> None:
@@ -247,7 +248,7 @@ def test_no_more_connections_than_allowed_wait_to_be_taken(bring: Bring) -> None
 
         watcher = threading.Thread(target=watch)
         watcher.start()
-        hasty = replace(SHARING, stall=0.2, silence=0.1, connect=5.0)
+        hasty = replace(SHARING, stall=0.2, read=0.4, silence=0.1, connect=5.0)
         bring(WHEEL, f"http://127.0.0.1:{port}/simple", mirror.url, patience=hasty, terms=Terms(connections=2))
         done.set()
         watcher.join()
