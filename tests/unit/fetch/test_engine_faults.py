@@ -98,7 +98,8 @@ def test_the_first_mirror_is_dead(bring: Bring) -> None:
     with FakeMirror({NAME: DATA}, rate=2e7) as fine:
         fetched = bring(WHEEL, "http://127.0.0.1:9/simple", fine.url, patience=replace(SHARING, join=5.0))
     assert fetched.transfers[0].error == "connection refused"
-    assert fetched.transfers[1].bytes == len(DATA)
+    assert fetched.files[NAME].read_bytes() == DATA
+    assert len(DATA) <= fetched.transfers[1].bytes <= len(DATA) * 1.05  # the last bytes may be asked for twice
 
 
 @pytest.mark.parametrize("name", ["cut", "stalls once"])

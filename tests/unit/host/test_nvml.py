@@ -124,13 +124,13 @@ def test_gpus_cannot_be_counted(read: Read) -> None:
 
 def test_a_stuck_gpu_leaves_the_rest_known(read: Read) -> None:
     began = time.monotonic()
-    first, stuck, after = gpus(read(FakeHost(gpus=(A100, faulty(memory="~60"), A100)), deadline=1))
-    assert time.monotonic() - began < 5
+    first, stuck, after = gpus(read(FakeHost(gpus=(A100, faulty(memory="~60"), A100)), deadline=2.5))
+    assert time.monotonic() - began < 10
     assert unknowns(first) == []
     assert unknowns(stuck) == ["memory_bytes", "mig"]
     assert unknowns(after) == []
     assert isinstance(stuck.memory_bytes, Late)
-    assert reason(stuck.memory_bytes) == "NVML did not answer in 1 s while asked for nvmlDeviceGetMemoryInfo of GPU 1"
+    assert reason(stuck.memory_bytes) == "NVML did not answer in 2.5 s while asked for nvmlDeviceGetMemoryInfo of GPU 1"
 
 
 def test_one_that_ends_the_process_leaves_the_rest_known(read: Read) -> None:
@@ -148,8 +148,8 @@ def test_one_that_ends_the_process_leaves_the_rest_known(read: Read) -> None:
 def test_two_that_cannot_be_opened_are_waited_for_together(read: Read) -> None:
     began = time.monotonic()
     stuck = faulty(handle="~60")
-    first, *late, last = gpus(read(FakeHost(gpus=(A100, stuck, stuck, stuck, A100)), deadline=1))
-    assert time.monotonic() - began < 5  # one for the first of them, and one for the others
+    first, *late, last = gpus(read(FakeHost(gpus=(A100, stuck, stuck, stuck, A100)), deadline=2.5))
+    assert time.monotonic() - began < 10  # one for the first of them, and one for the others
     assert unknowns(first) == unknowns(last) == []
     assert [type(gpu.uuid) for gpu in late] == [Late] * 3
 
