@@ -9,9 +9,9 @@ from packaging.version import Version
 
 from paddle_bootstrap.harness import expect
 from paddle_bootstrap.host.facts import Unknown
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
-LIMITS = read(Path(__file__).with_name("limits.toml"))
+LIMITS = shipped(Path(__file__).with_name("limits.toml"))
 PADDLES = LIMITS["packages"]["paddle"]
 KERNELS, SHARE = LIMITS["machine_code"]["libraries"], LIMITS["machine_code"]["share"]
 LIKELY = "the GPU is newer, or much older, than this build; its first kernel would fail with CUDA error 209"

@@ -17,9 +17,9 @@ from paddle_bootstrap.harness.models import named
 from paddle_bootstrap.harness.notes import notes_on
 from paddle_bootstrap.harness.ranks import Problem, Ranks, cause, name_of, problem_of, told_size
 from paddle_bootstrap.harness.readings import NotSupported
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
-LIMITS = read(Path(__file__).with_name("limits.toml"))["collective"]
+LIMITS = shipped(Path(__file__).with_name("limits.toml"))["collective"]
 SPARE = 30.0  # seconds that the workload gets beyond its own deadline, to tell who is where
 BANDWIDTH_FIX = "paddle-bootstrap verify --level deep -k collective.nccl_pairs; see link.nvlink, link.peer_access"
 

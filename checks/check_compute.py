@@ -10,9 +10,9 @@ from paddle_bootstrap.harness import expect, few
 from paddle_bootstrap.harness.alike import standing
 from paddle_bootstrap.harness.cuda_errors import answered
 from paddle_bootstrap.harness.naming import named
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
-LIMITS = read(Path(__file__).parent / "limits.toml")["compute"]
+LIMITS = shipped(Path(__file__).parent / "limits.toml")["compute"]
 CORRUPTION = "silent data corruption: a defective GPU"
 REPLACE = "take it out of service; see words.pattern; dcgmi diag -r 3; replace it when it returns"
 KERNELS = ("integers", "floats")

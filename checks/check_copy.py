@@ -17,9 +17,9 @@ from paddle_bootstrap.harness.models import card_of
 from paddle_bootstrap.harness.naming import named
 from paddle_bootstrap.harness.notes import notes_on
 from paddle_bootstrap.harness.readings import NotSupported
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
-TABLES = read(Path(__file__).parent / "limits.toml")
+TABLES = shipped(Path(__file__).parent / "limits.toml")
 LIMITS = TABLES["copy"]
 EXCLUSIVE = TABLES["compute_mode"]["exclusive"]  # one process at a time: no two may meet on a card
 SEAT = (

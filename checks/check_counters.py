@@ -12,11 +12,11 @@ from paddle_bootstrap.harness.given import not_under_wsl
 from paddle_bootstrap.harness.naming import named
 from paddle_bootstrap.harness.readings import NotSupported
 from paddle_bootstrap.host.facts import Unknown, Unsupported
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
 HERE = Path(__file__).parent
-LIMITS = read(HERE / "limits.toml")["counters"]
-XIDS, RECOVERY = read(HERE / "xid.toml"), read(HERE / "recovery.toml")
+LIMITS = shipped(HERE / "limits.toml")["counters"]
+XIDS, RECOVERY = shipped(HERE / "xid.toml"), shipped(HERE / "recovery.toml")
 SHOWN = 160  # characters of a line of the log
 COUNTED = ("pcie_replays", "recovery_action")  # judged apart: by a rate, and by what it asks for
 

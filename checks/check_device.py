@@ -8,11 +8,11 @@ import pytest
 
 from paddle_bootstrap.harness import expect, few
 from paddle_bootstrap.host.facts import Unknown
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
 HERE = Path(__file__).parent
-CUDA_ERRORS = read(HERE / "cuda_errors.toml")
-TOLERANCE = read(HERE / "limits.toml")["cnn"]["tolerance"]
+CUDA_ERRORS = shipped(HERE / "cuda_errors.toml")
+TOLERANCE = shipped(HERE / "limits.toml")["cnn"]["tolerance"]
 INSUFFICIENT_DRIVER, NO_DEVICE = 35, 100
 DEFECT = "see architecture.machine_code; if that passes, have the GPU tested: dcgmi diag -r 3"
 XID = "dmesg | grep -i -e xid -e nvrm"

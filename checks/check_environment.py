@@ -11,9 +11,9 @@ import pytest
 from paddle_bootstrap.harness import expect, few
 from paddle_bootstrap.harness.devices import visible
 from paddle_bootstrap.host.facts import Unknown
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
-DATA = read(Path(__file__).with_name("environment.toml"))
+DATA = shipped(Path(__file__).with_name("environment.toml"))
 VARIABLES, REFUSED = DATA["variable"], DATA["refused"]
 SELECTION = "CUDA_VISIBLE_DEVICES"
 LIST = "nvidia-smi -L shows what there is"

@@ -11,10 +11,10 @@ from packaging.version import Version
 from paddle_bootstrap.harness import expect, few, xids
 from paddle_bootstrap.harness.given import ABSENT, giver, gpu_nodes, no_nodes, not_under_wsl
 from paddle_bootstrap.host.facts import Late, Unknown
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
 HERE = Path(__file__).parent
-LIMITS = read(HERE / "limits.toml")
+LIMITS = shipped(HERE / "limits.toml")
 GIGA = 1e9
 LIBRARY_MISMATCH = 18  # NVML's return code
 WAYS_ON = "to rehearse without a GPU: paddle-bootstrap up --device cpu; to build an image: paddle-bootstrap install"
@@ -186,7 +186,7 @@ def check_gpus_on_bus(host, warn):
 
 @functools.cache
 def xid_table():
-    return read(HERE / "xid.toml")
+    return shipped(HERE / "xid.toml")
 
 
 @pytest.mark.level("quick", priority=1)

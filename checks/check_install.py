@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from paddle_bootstrap.harness import expect, few
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
-PADDLES = read(Path(__file__).with_name("limits.toml"))["packages"]["paddle"]
+PADDLES = shipped(Path(__file__).with_name("limits.toml"))["packages"]["paddle"]
 AGAIN = "install again: paddle-bootstrap install --env DIR --repair"
 
 

@@ -10,11 +10,11 @@ from paddle_bootstrap.harness import expect, few, noise, xids
 from paddle_bootstrap.harness.given import giver, not_under_wsl
 from paddle_bootstrap.host.facts import Unknown
 from paddle_bootstrap.host.kernel_log import REFUSED, since
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
 HERE = Path(__file__).parent
-XIDS = read(HERE / "xid.toml")
-NOISE = read(HERE / "kernel_noise.toml")
+XIDS = shipped(HERE / "xid.toml")
+NOISE = shipped(HERE / "kernel_noise.toml")
 SHOWN = 160  # characters of a line of the log
 NO_WAY_OUT = "see kernel.xid_history; reboot: neither kill -9 nor a reset of the card ends a process in state D"
 AGES = ((172800, 86400, "days"), (7200, 3600, "h"), (120, 60, "min"), (0, 1, "s"))  # from which age on, seconds, unit

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from paddle_bootstrap.harness import expect, few
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
-FAMILIES = read(Path(__file__).with_name("limits.toml"))["cuda_libraries"]["families"]
+FAMILIES = shipped(Path(__file__).with_name("limits.toml"))["cuda_libraries"]["families"]
 AGAIN = "install again: paddle-bootstrap install --env DIR --repair"
 WITHOUT = "env -u LD_LIBRARY_PATH paddle-bootstrap verify --env DIR"
 

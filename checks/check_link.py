@@ -14,9 +14,9 @@ from paddle_bootstrap.harness.given import giver
 from paddle_bootstrap.harness.models import card_of
 from paddle_bootstrap.harness.naming import named
 from paddle_bootstrap.harness.readings import NotSupported
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
-LIMITS = read(Path(__file__).with_name("limits.toml"))
+LIMITS = shipped(Path(__file__).with_name("limits.toml"))
 FABRIC, PEERS = LIMITS["fabric"], LIMITS["peer_access"]
 SEAT = "seat the card and its riser; compare the neighbouring slot; dmesg | grep -i -e aer -e 'limited by'"
 LINKS = "nvidia-smi nvlink -s -e -i {}"

@@ -9,9 +9,9 @@ import pytest
 from paddle_bootstrap.harness import expect
 from paddle_bootstrap.harness.models import model_of
 from paddle_bootstrap.harness.naming import named
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
-LIMITS = read(Path(__file__).with_name("limits.toml"))
+LIMITS = shipped(Path(__file__).with_name("limits.toml"))
 GIGA = 1e9
 REPLACE = (
     "take the card out of service and have it replaced; evidence: nvidia-smi -q -d ECC,ROW_REMAPPER,PAGE_RETIREMENT"

@@ -9,9 +9,9 @@ import pytest
 from paddle_bootstrap.harness import expect, few
 from paddle_bootstrap.harness.naming import named
 from paddle_bootstrap.host.facts import Unknown
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
-LIMITS = read(Path(__file__).with_name("limits.toml"))
+LIMITS = shipped(Path(__file__).with_name("limits.toml"))
 GIGA = 1e9
 PROHIBITED = 2  # NVML's compute modes
 

@@ -10,11 +10,11 @@ from paddle_bootstrap.harness import expect, few
 from paddle_bootstrap.harness.naming import named
 from paddle_bootstrap.harness.readings import NO_PERMISSION
 from paddle_bootstrap.host.facts import Abandoned, Unknown, Unsupported
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
 HERE = Path(__file__).parent
-ERRORS = read(HERE / "nvml_errors.toml")
-ACTIONS = read(HERE / "recovery.toml")
+ERRORS = shipped(HERE / "nvml_errors.toml")
+ACTIONS = shipped(HERE / "recovery.toml")
 ASIDE = (
     "row_banks",
     "nvlink_errors",

@@ -10,9 +10,9 @@ from paddle_bootstrap.harness import expect
 from paddle_bootstrap.harness.models import card_of, equal
 from paddle_bootstrap.harness.naming import named
 from paddle_bootstrap.harness.readings import NotSupported
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
-LIMITS = read(Path(__file__).with_name("limits.toml"))
+LIMITS = shipped(Path(__file__).with_name("limits.toml"))
 COOLING = (
     "fans, dust, blanking panels and the temperature of the room; the paste of this card when its neighbours are cool"
 )

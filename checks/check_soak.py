@@ -10,9 +10,9 @@ import pytest
 from paddle_bootstrap.harness import expect, few
 from paddle_bootstrap.harness.load import reasons
 from paddle_bootstrap.harness.notes import notes_on
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
-LIMITS = read(Path(__file__).with_name("limits.toml"))["soak"]
+LIMITS = shipped(Path(__file__).with_name("limits.toml"))["soak"]
 SPARE = 240  # seconds beyond the load: CUDA contexts, matrices, and memory that is filled, on all cards at once
 XID = "dmesg | grep -i -e xid -e nvrm -e 'fallen off'; nvidia-smi -q -d TEMPERATURE,POWER,PERFORMANCE"
 COOLING = (

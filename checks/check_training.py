@@ -8,9 +8,9 @@ import pytest
 
 from paddle_bootstrap.harness import expect, few
 from paddle_bootstrap.harness.alike import standing
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
-LIMITS = read(Path(__file__).with_name("limits.toml"))
+LIMITS = shipped(Path(__file__).with_name("limits.toml"))
 TRAINING, LOADER, EXPORT, CHECKPOINT = (LIMITS[name] for name in ("training", "loader", "export", "checkpoint"))
 SECONDS = 120  # deadline
 DEFECT = "see gemm.repeatable and elementwise.arithmetic; if they pass: verify --level deep -k words"

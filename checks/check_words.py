@@ -9,9 +9,9 @@ import pytest
 from paddle_bootstrap.harness import expect
 from paddle_bootstrap.harness.cuda_errors import answered
 from paddle_bootstrap.harness.naming import named
-from paddle_bootstrap.toml import read
+from paddle_bootstrap.toml import shipped
 
-LIMITS = read(Path(__file__).parent / "limits.toml")["words"]
+LIMITS = shipped(Path(__file__).parent / "limits.toml")["words"]
 GIB = 2**30
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from datetime import date, datetime
 from pathlib import Path
@@ -26,6 +27,14 @@ def loads(text: str) -> dict[str, Any]:
 def read(path: Path) -> dict[str, Any]:
     """The tables of ``path``. Raises OSError, UnicodeDecodeError, TOMLDecodeError."""
     return loads(path.read_text(encoding="utf-8"))
+
+
+def shipped(path: Path) -> dict[str, Any]:
+    """The tables of a file that comes with the tool. Whoever reads the same text gets the same tables: not to be changed."""
+    return _shared(path.read_text(encoding="utf-8"))
+
+
+_shared = functools.lru_cache(maxsize=16)(loads)
 
 
 def day(value: Any) -> date:

@@ -38,7 +38,9 @@ class Load:
 @cache
 def reasons() -> Mapping[int, str]:
     """Why a GPU may lower its clocks, by NVML's bit; that it idles is no such reason."""
-    return {row["bit"]: row["name"] for row in toml.read(built_in_checks() / "limits.toml")["clock_reasons"]["names"]}
+    return {
+        row["bit"]: row["name"] for row in toml.shipped(built_in_checks() / "limits.toml")["clock_reasons"]["names"]
+    }
 
 
 def load_of(samples: Sequence[Sample]) -> Load | None:

@@ -6,7 +6,6 @@ A stuck driver hangs this process and nothing else; what was printed before stay
 from __future__ import annotations
 
 import ctypes
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -42,13 +41,24 @@ def bindings_problem() -> str | None:
             f"the distribution called pynvml shadows nvidia-ml-py's module with its own package {spec.origin}; "
             f"run: {pip} uninstall -y pynvml && {install}"
         )
-    try:
-        version = importlib.metadata.version("nvidia-ml-py")
-    except importlib.metadata.PackageNotFoundError:
+    version = bindings_version(Path(str(spec.origin)).parent)
+    if version is None:
         return f"the module {spec.origin} is not nvidia-ml-py's; run: {pip} uninstall -y pynvml; {install}"
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST:
         return f"nvidia-ml-py {version} misreads newer drivers, {oldest} or newer is needed; run: {install}"
     return None
+
+
+def bindings_version(beside: Path) -> str | None:
+    """As the folder of its metadata is called; to import importlib.metadata takes as long as all the rest of this process."""
+    for metadata in beside.glob("nvidia_ml_py-*.dist-info"):
+        return metadata.name.removesuffix(".dist-info").split("-")[1]
+    import importlib.metadata
+
+    try:
+        return importlib.metadata.version("nvidia-ml-py")
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def loader_words() -> str:

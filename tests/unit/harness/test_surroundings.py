@@ -61,14 +61,22 @@ def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-def test_nothing_is_written_beside_the_checks(site: Folder, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_written_beside_a_sites_checks(site: Folder, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "dont_write_bytecode", False)  # as PYTHONDONTWRITEBYTECODE may have set it
     site.workload("sum", "def of(a, b):\n    return a + b\n")
     site.put("conftest.py", "")
     site.checks("def check_it(run):\n    assert run('sum.of', a=1, b=1) == 2\n")
-    before, ours = files(site.path), files(built_in_checks())
+    before = files(site.path)
     assert run(keyword="check_site or cuda_driver", gpus=1)["site.it"].outcome == "passed"
-    assert (files(site.path), files(built_in_checks()), sys.dont_write_bytecode) == (before, ours, False)
+    assert (files(site.path), sys.dont_write_bytecode) == (before, False)
+
+
+def test_our_own_are_compiled_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for compiled in built_in_checks().glob("__pycache__/check_nvml.*"):
+        compiled.unlink(missing_ok=True)  # others may be at it, too
+    run(keyword="nothing")
+    assert list(built_in_checks().glob("__pycache__/check_nvml.*"))
 
 
 def test_modules_of_checks_are_forgotten(site: Folder, run: Run) -> None:

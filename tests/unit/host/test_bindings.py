@@ -70,6 +70,14 @@ def test_the_right_one(environment: Environment, host: dict[str, str]) -> None:
     assert len(facts["gpus"]) == 1
 
 
+def test_as_debian_installs_it(environment: Environment, host: dict[str, str]) -> None:
+    egg = f"nvidia_ml_py-{version('nvidia-ml-py')}.egg-info"
+    environment.add(
+        "other", "1", {**REAL, f"{egg}/PKG-INFO": f"Name: nvidia-ml-py\nVersion: {version('nvidia-ml-py')}\n"}
+    )
+    assert environment.collect(host)["pynvml_problem"] is None
+
+
 def test_shadowed_by_the_distribution_called_pynvml(environment: Environment, host: dict[str, str]) -> None:
     environment.add("nvidia_ml_py", version("nvidia-ml-py"), REAL)
     environment.add("pynvml", "11.5.3", {"pynvml/__init__.py": "raise AssertionError('imported')"})
