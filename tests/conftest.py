@@ -9,8 +9,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from paddle_bootstrap.host import pythons
 
@@ -18,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ("3.9", "3.10", "3.11", "3.12")  # served by every shipped lock
 CACHE = ROOT / ".test-cache"  # kept between runs; `make clean` removes it
 ALLOWED_SKIPS = ROOT / "tests" / "allowed_skips.txt"
+DESCRIBED = tuple(f"tests/checks/test_{name}.py" for name in ("faults", "health", "mutation"))
 _skipped: list[tuple[str, str]] = []
 
 
@@ -44,6 +47,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         sys.stderr.write(f"\nskipped, but not in {ALLOWED_SKIPS.name}: {test}: {why}")
     if surprising:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+class ByFile(LoadFileScheduling):
+    """A file at a time to each process; those that judge the described hosts go to one, where each is judged once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "described hosts" if file in DESCRIBED else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    return ByFile(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -98,15 +98,18 @@ def mounts_in(target: Path) -> list[Path]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait for nothing and stop nothing: from the exchange on the new target is there, and that is what is said."""
+    """Let Ctrl-C and its like stop nothing: from the exchange on the new target is there, and that is what is said."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _sync_file_system(path: Path) -> None:

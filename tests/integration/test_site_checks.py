@@ -181,7 +181,8 @@ def test_what_cannot_be_meant_is_a_usage_error(site: Site, more: tuple[str, ...]
     assert told in verified.err
 
 
-def test_ctrl_c_ends_it_with_130_and_leaves_no_worker(site: Site, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_ctrl_c_and_its_like_end_it_with_130_and_leave_no_worker(site: Site, tmp_path: Path, name: str) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     site.put("check_long.py", "def check_it(run):\n    run('long.go', deadline=60)\n")
@@ -196,8 +197,18 @@ def go():
     command = site.command("-k", "check_long")
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         worker = int(first_line(fifo))
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.Signals[name])
+        if name != "SIGINT":
+            process.send_signal(signal.Signals[name])  # as timeout(1) does
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130
+    assert "interrupted" in said
     assert "Traceback" not in said
     assert gone(worker)
+
+
+def test_nohup_is_obeyed(site: Site) -> None:
+    site.put("check_long.py", "import os, signal\ndef check_it():\n    os.kill(os.getpid(), signal.SIGHUP)\n")
+    command = ["nohup", *site.command("-k", "check_long")]
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

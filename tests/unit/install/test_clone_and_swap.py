@@ -116,6 +116,7 @@ def test_mounts_are_seen() -> None:
 
 def test_ctrl_c_waits_for_the_swap() -> None:
     with swap.uninterrupted():
-        os.kill(os.getpid(), signal.SIGINT)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(os.getpid(), number)
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
