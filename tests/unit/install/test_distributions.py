@@ -67,13 +67,13 @@ def test_a_record_is_written_as_it_was_read(site_packages: Path) -> None:
     assert distributions.text(distributions.rows(record)) == record.read_bytes()
 
 
-def test_twenty_thousand_files_are_quick(site_packages: Path) -> None:
-    """The 2.6.2 set has about that many; a second run may take 2 s in all."""
+def test_twenty_thousand_files_are_looked_at_once(site_packages: Path) -> None:
+    """The 2.6.2 set has about that many: 0.1 s of the processor; minutes, if each were held against the others."""
     record = site_packages / "My_Name-1.0.0.dist-info/RECORD"
     record.write_text("my.py,sha256=x,3\n" * 20_000)
     start = time.process_time()
     assert judged(site_packages) is None
-    assert time.process_time() - start < 0.5
+    assert time.process_time() - start < 5
 
 
 def test_the_folder_of_the_targets_own_python(tmp_path: Path) -> None:
