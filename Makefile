@@ -34,7 +34,7 @@ dev: .venv-tool/.dev  ## setup, and what tests and linters need
 	@touch $@
 
 test: dev  ## everything this repository tests without a GPU and without the GPU wheels; what .ci/run calls
-	$(TOOL)/python -m pytest -n 3 --dist loadfile -m "not wheels" --strict-skips $(ARGS)
+	$(TOOL)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not wheels" --strict-skips $(ARGS)
 
 test-wheels: dev  ## what needs the 2.6 GB of GPU wheels
 	$(TOOL)/python -m pytest -m wheels $(ARGS)
