@@ -50,7 +50,7 @@ def bindings_problem() -> str | None:
 
 
 def bindings_version(beside: Path) -> str | None:
-    """As the folder of its metadata is called; to import importlib.metadata takes as long as all the rest of this process."""
+    """As the folder of its metadata is called; importlib.metadata would be a third of what this process takes to start."""
     for metadata in beside.glob("nvidia_ml_py-*.dist-info"):
         return metadata.name.removesuffix(".dist-info").split("-")[1]
     import importlib.metadata
