@@ -33,8 +33,9 @@ dev: .venv-tool/.dev  ## setup, and what tests and linters need
 	@$(TOOL)/uv pip install --quiet --python $(TOOL)/python --group dev
 	@touch $@
 
+# Each test file and module is compiled once, whatever the shell says, not by each of some thousand processes.
 test: dev  ## everything this repository tests without a GPU and without the GPU wheels; what .ci/run calls
-	$(TOOL)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not wheels" --strict-skips $(ARGS)
+	env -u PYTHONDONTWRITEBYTECODE $(TOOL)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not wheels" --strict-skips $(ARGS)
 
 test-wheels: dev  ## what needs the 2.6 GB of GPU wheels
 	$(TOOL)/python -m pytest -m wheels $(ARGS)
