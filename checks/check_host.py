@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 import pytest
@@ -170,7 +169,7 @@ def check_gpus_on_bus(host, warn):
         f"{len(lost)} of {len(bus)} GPUs on the PCI bus are not listed by the driver: {named(lost)}",
         measured=f"{len(listed)} listed: {few(f'{gpu.pci_address} ({text(gpu.uuid)})' for gpu in gpus) or 'none'}",
         expected=f"{len(bus)}: {named(bus)}",
-        likely=xids.last_words(host, xid_table(), lost)
+        likely=xids.last_words(host, shipped(HERE / "xid.toml"), lost)
         or "the GPU has fallen off the bus or did not initialise, or another driver (vfio-pci) holds it",
         fix=f"lspci -k -d 10de:; {XID}; power-cycle the host when the GPU stays away",
     )
@@ -182,11 +181,6 @@ def check_gpus_on_bus(host, warn):
         likely="/sys is not the host's",
         fix="lspci -d 10de:; ls /sys/bus/pci/devices",
     )
-
-
-@functools.cache
-def xid_table():
-    return shipped(HERE / "xid.toml")
 
 
 @pytest.mark.level("quick", priority=1)

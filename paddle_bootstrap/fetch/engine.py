@@ -154,9 +154,7 @@ class _Work:
                 thread.join()
         ends = time.monotonic() + JOIN_SECONDS
         for thread, line in lines.items():
-            if (
-                thread.ident and not line.connection.connecting
-            ):  # that cannot be ended, and the thread will find nothing to do
+            if thread.ident and not line.connection.connecting:  # connecting cannot be ended, and leads to nothing now
                 thread.join(max(0.0, ends - time.monotonic()))
 
     def _thread(self, target: Callable[..., None], *arguments: object) -> threading.Thread:

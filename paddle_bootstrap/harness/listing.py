@@ -14,7 +14,7 @@ from paddle_bootstrap.harness.plugin import Plugin, check_id, position, told
 from paddle_bootstrap.harness.readings import Sweeps
 from paddle_bootstrap.harness.rounds import Rounds
 from paddle_bootstrap.harness.session import in_folder
-from paddle_bootstrap.harness.subject import Options, Session, Subject, Trial
+from paddle_bootstrap.harness.subject import Options, Session, Subject, Trial, built_in_checks
 from paddle_bootstrap.host.facts import HostFacts
 from paddle_bootstrap.results.listed import Listed
 
@@ -53,7 +53,7 @@ def list_checks(folders: Sequence[Path], keyword: str | None) -> tuple[Listed, .
 
 def _items(folder: Path, keyword: str | None) -> tuple[pytest.Item, ...]:
     trial = Trial(Subject(None, None, "gpu", None), Options(), _no_facts, {}, lambda _: None, None)
-    lister = Lister(Session(trial, folder, Sweeps({}, _no_facts), Rounds({})))
+    lister = Lister(Session(trial, folder, Sweeps({}, _no_facts), Rounds({}), ours=folder == built_in_checks()))
     in_folder(lister, keyword)
     if lister.results:
         broken = lister.results[0]

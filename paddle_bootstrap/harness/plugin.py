@@ -22,7 +22,7 @@ from paddle_bootstrap.harness.markers import CHECK_SECONDS, LEVELS, MARKERS, cos
 from paddle_bootstrap.harness.notes import Notes, clock_of, notes_of, notes_on
 from paddle_bootstrap.harness.outcomes import judged, left_itself_out, of_two, placed, printable, said, unreadable
 from paddle_bootstrap.harness.readings import NotSupported
-from paddle_bootstrap.harness.subject import TEXT, Session, built_in_checks
+from paddle_bootstrap.harness.subject import TEXT, Session
 from paddle_bootstrap.results.model import CheckResult
 
 GROUPS = (
@@ -62,8 +62,7 @@ class Plugin:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_load_initial_conftests(self) -> Generator[None, None, None]:
-        # From here on files of checks are imported. Ours are kept as pytest compiles them; beside a site's nothing is written.
-        sys.dont_write_bytecode |= self.session.folder != built_in_checks()
+        sys.dont_write_bytecode |= not self.session.ours  # from here on files of checks are imported
         with Clock(IMPORT_SECONDS).running():
             yield
 

@@ -75,7 +75,7 @@ def _sessions(trial: Trial, folders: Sequence[Path]) -> Iterator[Session]:
 
     sweeps, rounds = Sweeps(trial.environ, trial.facts), Rounds(trial.environ)
     for folder in folders:
-        yield Session(trial, folder, sweeps, rounds)
+        yield Session(trial, folder, sweeps, rounds, ours=folder == built_in_checks())
 
 
 def _in_folder(session: Session, keyword: str | None) -> list[CheckResult]:

@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from unittest import mock
 
 from paddle_bootstrap.harness.plugin import Plugin
 from paddle_bootstrap.harness.readings import Sweeps
@@ -42,9 +41,6 @@ def alone(
     """What the files ``names`` say of a host before there is a target."""
     subject = Subject(None, None, build.device if build else "gpu", build)
     trial = Trial(subject, Options(host_only=True), lambda: facts, environ, lambda _: None, None)
-    plugin = Plugin(Session(trial, folder_of(names), Sweeps(environ, lambda: facts), Rounds(environ)))
-    with mock.patch(
-        "paddle_bootstrap.harness.plugin.built_in_checks", return_value=plugin.session.folder
-    ):  # compiled once
-        in_folder(plugin, keyword)
+    plugin = Plugin(Session(trial, folder_of(names), Sweeps(environ, lambda: facts), Rounds(environ), ours=True))
+    in_folder(plugin, keyword)
     return by_id(tuple(plugin.results))
