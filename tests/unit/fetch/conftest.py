@@ -15,7 +15,7 @@ from paddle_bootstrap.fetch.store import Store
 from paddle_bootstrap.lock.model import Wheel
 from paddle_bootstrap.mirrors.model import Mirror, mirror_at
 
-HASTE = Patience(connect=2.0, read=0.3, retries=2, pause=0.0, progress=1, stall=0.5, join=9.0, hush=0.0, soon=0.0)
+HASTE = Patience(connect=5.0, read=1.0, retries=2, pause=0.0, progress=1, stall=1.5, join=9.0, hush=0.0, soon=0.0)
 
 
 class Heard:

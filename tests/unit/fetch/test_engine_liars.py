@@ -16,7 +16,7 @@ from tests.unit.fetch.pieced import pieced, received
 WHEEL, DATA = pieced(size=11 << 20)
 NAME = WHEEL.filename
 BARE = replace(WHEEL, pieces=())
-SHARING = replace(HASTE, join=0.0, read=2.0, stall=1.0)
+SHARING = replace(HASTE, join=0.0, read=2.0)
 EVERYWHERE = tuple(range(100_000, len(DATA), len(DATA) // 12))
 
 

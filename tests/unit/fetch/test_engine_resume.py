@@ -23,7 +23,7 @@ from tests.unit.fetch.pieced import pieced, received
 
 WHEEL, DATA = pieced(size=20 << 20)
 NAME = WHEEL.filename
-SHARING = replace(HASTE, join=0.0, read=2.0, stall=1.0)
+SHARING = replace(HASTE, join=0.0, read=2.0)
 
 CHILD = """
 import json, sys

@@ -18,7 +18,7 @@ from tests.unit.fetch.pieced import pieced, received
 
 WHEEL, DATA = pieced(size=6 << 20)
 BIG, BIG_DATA = pieced("big", size=16 << 20)
-SHARING = replace(HASTE, join=0.05, read=2.0, stall=1.0)
+SHARING = replace(HASTE, join=0.05, read=2.0)
 
 
 @pytest.mark.parametrize("rates", [(4e6, 4e6), (1e6, 2e6, 6e6), (3e6, 2e6)])

@@ -22,7 +22,7 @@ from tests.unit.fetch.pieced import pieced, received
 WHEEL, DATA = pieced(size=9 << 20)
 NAME = WHEEL.filename
 BARE = replace(WHEEL, pieces=())
-SHARING = replace(HASTE, join=0.0, read=2.0, stall=1.0)
+SHARING = replace(HASTE, join=0.0, read=2.0)
 
 
 def members(data: bytes) -> dict[str, bytes]:

@@ -107,10 +107,10 @@ def test_who_says_nothing_costs_no_more_than_the_time_for_all(place: Place) -> N
     for name in ("one", "two", "three"):
         place.add(name, FakeMirror(FILES), Fault(silent=threading.Event()))
     started = time.monotonic()
-    serving, out = place.rank(seconds=0.5)
-    assert time.monotonic() - started < 1.0
+    serving, out = place.rank(seconds=1.5)
+    assert time.monotonic() - started < 4
     assert serving == []
-    assert out == dict.fromkeys(("one", "two", "three"), "no answer within 0.5 s (its page lists the file)")
+    assert out == dict.fromkeys(("one", "two", "three"), "no answer within 1.5 s (its page lists the file)")
 
 
 def test_who_stalls_comes_after_who_drips(place: Place) -> None:

@@ -24,12 +24,12 @@ Sampled = Callable[..., tuple[Sample, ...]]
 
 @pytest.fixture
 def sampled(tmp_path: Path) -> Sampled:
-    def samples(host: FakeHost, seconds: float = 0.7) -> tuple[Sample, ...]:
+    def samples(host: FakeHost, seconds: float = 1.5) -> tuple[Sample, ...]:
         sampler = sampling.start({**os.environ, **host.write(tmp_path / "host")}, 0, interval=0.1)
         time.sleep(seconds)
         began = time.monotonic()
         told = sampler.stop()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4
         return told
 
     return samples
@@ -41,7 +41,7 @@ def test_samples(sampled: Sampled) -> None:
     assert replace(first, seconds=0) == Sample(0, 345, 29, 69.4, 1, 1, 16)
     assert (second.sm_clock_mhz, second.throttle_reasons, second.pcie_generation) == (1980, 4, 5)
     assert third.throttle_reasons == 0x48
-    assert 0.05 < third.seconds - second.seconds < 0.3
+    assert 0.05 < third.seconds - second.seconds < 1
 
 
 def test_what_is_not_supported_is_no_problem(sampled: Sampled) -> None:
