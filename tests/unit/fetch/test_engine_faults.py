@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from paddle_bootstrap.errors import NoMirrorServes
-from paddle_bootstrap.fetch.block_map import BlockMap
+from paddle_bootstrap.fetch import engine
+from paddle_bootstrap.fetch.block_map import BLOCK, BlockMap
 from paddle_bootstrap.fetch.loading import LOADERS
 from paddle_bootstrap.fetch.patience import Terms
 from paddle_bootstrap.fetch.store import Store
@@ -135,7 +136,8 @@ def test_the_only_mirror_is_restarted(bring: Bring, seconds: float) -> None:
         fetched = bring(WHEEL, f"http://127.0.0.1:{relay.port}/simple", patience=replace(SHARING, pause=0.3, read=9.0))
         relay.close()
     assert fetched.files[NAME].read_bytes() == DATA
-    assert received(fetched) <= len(DATA) * 1.1
+    in_the_air = fetched.transfers[0].connections * BLOCK
+    assert received(fetched) <= len(DATA) * 1.05 + in_the_air
     assert fetched.transfers[0].connections >= 2
     assert relay.most_after >= 2
 
@@ -198,12 +200,13 @@ def black_hole() -> Iterator[int]:
         yield int(full.getsockname()[1])
 
 
-def test_a_connection_that_is_not_taken_holds_up_nobody(bring: Bring) -> None:
+def test_a_connection_that_is_not_taken_holds_up_nobody(bring: Bring, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "JOIN_SECONDS", 20.0)
     with black_hole() as port, FakeMirror({NAME: DATA}, rate=8e6) as mirror:
         began = time.monotonic()
         bring(WHEEL, mirror.url, f"http://127.0.0.1:{port}/simple", patience=PATIENT)
         took = time.monotonic() - began
-    assert took < 1.5  # threads were waited for during two seconds
+    assert took < PATIENT.connect - 1
 
 
 def test_a_mirror_that_slows_down_costs_the_other_one_few_requests(bring: Bring) -> None:
