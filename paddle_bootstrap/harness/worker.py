@@ -10,16 +10,19 @@ reply, one JSON object a line:
     {"broken": TEXT, "traceback": ...}                  no such workload, wrong arguments, a value that is not JSON: our side
 
 An exception travels as data; a crash ends the process, and the parent sees that. SIGUSR1 writes every thread's stack to
-standard error, so that a hang leaves evidence before it is killed. A parent that is gone cannot kill: then faulthandler's
-own thread, which needs no interpreter lock, ends the process some seconds after the deadline.
+standard error, so that a hang leaves evidence before it is killed. A parent that is gone cannot kill: then the process ends
+itself and all that it has started. Where a call that hangs holds the interpreter's lock, faulthandler's own thread, which needs
+none, does so some seconds after the deadline.
 """
 
 import faulthandler
 import importlib.util
 import json
 import os
+import select
 import signal
 import sys
+import threading
 import traceback
 
 GRACE = 15  # seconds after the deadline: the parent kills at the deadline itself
@@ -105,19 +108,32 @@ def answer(request):
         return json.dumps(told)
 
 
+def end_with(parent):
+    """Wait for the far end of the pipe ``parent`` to close, which it does however the parent ends."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # it asks for the stack of the call
+    poll = select.poll()
+    poll.register(parent, 0)  # POLLHUP is always told
+    poll.poll()
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)  # what Paddle would do at exit is nobody's business
+
+
 def main():
     requests = os.fdopen(int(sys.argv[1]), "r", encoding="utf-8")
     replies = os.fdopen(int(sys.argv[2]), "w", encoding="utf-8")
     for pipe in (requests, replies):
         os.set_inheritable(pipe.fileno(), False)  # a program that a workload starts shall not hold them open
     faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
+    watch = threading.Thread(target=end_with, args=(requests.fileno(),), daemon=True)
+    watch.start()
     for line in requests:
         request = json.loads(line)
         faulthandler.dump_traceback_later(request["deadline"] + GRACE, exit=True)
         replies.write(answer(request) + "\n")
         replies.flush()
         faulthandler.cancel_dump_traceback_later()
-    os._exit(0)  # the parent is gone: what Paddle would do at exit is nobody's business
+    watch.join()  # the parent is gone
 
 
 main()

@@ -46,5 +46,4 @@ def test_a_lying_mirror_is_named_and_the_target_is_accepted(cpu_target: Path, te
     assert wrong.pop(liar.url) >= 1
     assert wrong == {second.url: 0, third.url: 0}
     assert f"{big}: {liar.url}: it delivers wrong bytes (piece " in done.stderr
-    assert "WRONG BYTES" in done.stdout
-    assert liar.url in done.stdout
+    assert f"WRONG BYTES from {liar.url}, which were not used" in " ".join(done.stdout.split())

@@ -58,19 +58,23 @@ class Relay:
         self.port = self.socket.getsockname()[1]
         self.open: list[socket.socket] = []
         self.most_after = 0
-        threading.Thread(target=self._serve, args=(self.socket,), daemon=True).start()
+        self.serving = threading.Thread(target=self._serve, daemon=True)
+        self.serving.start()
 
     def close(self) -> None:
-        for each in (self.socket, *self.open):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.serving.join()
+        self.socket.close()
+        for each in self.open:
             time.sleep(0.003)
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
 
-    def _serve(self, listening: socket.socket) -> None:
+    def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                near, _ = listening.accept()
+                near, _ = self.socket.accept()
                 far = socket.create_connection(("127.0.0.1", self.behind))
                 self.open += [near, far]
                 self.most_after = max(self.most_after, len(self.open) // 2)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from textwrap import dedent
 
@@ -40,6 +41,25 @@ def test_a_worker_ends_when_its_parent_was_killed(site: Folder) -> None:
         os.kill(worker, 0)
         parent.send_signal(signal.SIGKILL)
     assert gone(worker)
+
+
+def test_a_busy_worker_and_what_it_started_end_when_its_parent_was_killed(site: Folder) -> None:
+    text = """
+    import os, subprocess, sys
+    def pid_of_one_with_much_to_do_at_exit():  # the name that PARENT calls
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+        print(os.getpid(), child.pid, file=open(__file__ + ".pids", "w"), flush=True)
+        while True:
+            pass
+    """
+    (folder,) = site.workload("who", text)
+    told = folder / "who.py.pids"
+    with subprocess.Popen([sys.executable, "-c", PARENT, str(folder)], stdin=subprocess.PIPE) as parent:
+        ends = time.monotonic() + 20
+        while not (told.exists() and told.read_text().endswith("\n")) and time.monotonic() < ends:
+            time.sleep(0.01)
+        parent.send_signal(signal.SIGKILL)
+    assert [gone(int(pid)) for pid in told.read_text().split()] == [True, True]
 
 
 def start(python: Path) -> tuple[subprocess.Popen[str], int, int]:
