@@ -9,8 +9,8 @@ import click
 from paddle_bootstrap import progress
 from paddle_bootstrap.cli.options import options
 from paddle_bootstrap.cli.output import say
-from paddle_bootstrap.errors import ConfigError, UsageError
-from paddle_bootstrap.replacing import replace_file
+from paddle_bootstrap.errors import UsageError
+from paddle_bootstrap.results.store import write_text
 from paddle_bootstrap.stages import baseline as stage
 
 
@@ -21,7 +21,9 @@ def command() -> None:
 
 @command.command("record", short_help="Floors from at least three accepted results files.")
 @click.argument("more", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path))
-@click.option("--results", multiple=True, metavar="FILE", type=click.Path(path_type=Path), help="Of an accepted run.")
+@click.option(
+    "--results", "accepted", multiple=True, metavar="FILE", type=click.Path(path_type=Path), help="Of an accepted run."
+)
 @click.option(
     "-o",
     "--output",
@@ -30,13 +32,13 @@ def command() -> None:
     help="Default: standard output.",
 )
 @options()
-def record(*, more: tuple[Path, ...], results: tuple[Path, ...], output: Path | None, verbose: bool) -> int:  # noqa: ARG001 every verb takes it
+def record(*, more: tuple[Path, ...], accepted: tuple[Path, ...], output: Path | None, verbose: bool) -> int:  # noqa: ARG001 every verb takes it
     """Make floors from the results of accepted runs: --results FILE FILE FILE.
 
     Per model and measurement: number, median, spread, rule and floor, in a TOML file to review. `verify --baseline FILE`
     judges by it.
     """
-    files = (*results, *more)
+    files = (*accepted, *more)
     if not files:
         raise UsageError("no results were named", hint="paddle-bootstrap baseline record --results FILE FILE FILE")
     made = stage.record(files)
@@ -45,9 +47,6 @@ def record(*, more: tuple[Path, ...], results: tuple[Path, ...], output: Path | 
     if output is None:
         say(made.text, end=False)
         return 0
-    try:
-        replace_file(output, made.text.encode())
-    except OSError as error:
-        raise ConfigError(f"cannot write {output}: {error.strerror}", hint="give a path that can be written") from error
+    write_text(made.text, output)
     progress.step(f"{made.floors} floors: {output}")
     return 0

@@ -85,7 +85,7 @@ def _tools(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
 
 
 @command.command("use", short_help="Set pip and uv to a mirror, and prove it.")
-@click.argument("mirror", metavar="NAME|URL")
+@click.argument("wanted", metavar="NAME|URL")
 @click.option("--for", "tools", callback=_tools, metavar="pip,uv", help="Default: both.")
 @click.option("--scope", type=click.Choice(get_args(Scope)), default="user", show_default=True, help="Whose settings.")
 @click.option("--package", "packages", multiple=True, metavar="NAME", help="Only it, in ./pyproject.toml; repeatable.")
@@ -93,7 +93,7 @@ def _tools(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
 @click.option("--no-check", is_flag=True, help="Do not prove it: for a host prepared offline.")
 @options()
 def use(
-    mirror: str,
+    wanted: str,
     *,
     tools: tuple[Tool, ...],
     scope: Scope,
@@ -108,20 +108,20 @@ def use(
     exit code is 12. A second index is never added beside the first: it could supply any package. An own index for own
     packages is bound to these with --package, in a project that uv manages.
     """
-    wanted = configure.setting(
-        _named(mirror), tools=tools, scope=scope, packages=packages, environ=os.environ, cwd=Path.cwd()
+    setting = configure.setting(
+        _named(wanted), tools=tools, scope=scope, packages=packages, environ=os.environ, cwd=Path.cwd()
     )
-    for told in configure.advice(wanted):
+    for told in configure.advice(setting):
         progress.warn(told)
     if dry_run:
-        for change in configure.planned(wanted):
+        for change in configure.planned(setting):
             say(change.diff())
         return 0
-    changes = configure.use(wanted, check=not no_check)
+    changes = configure.use(setting, check=not no_check)
     for change in changes:
         say(f"changed {change.path}")
-    found = f"{redact(wanted.mirror.url)} ({wanted.mirror.source})"
-    say(f"{' and '.join(wanted.tools)}: {found}{'' if changes else ', as before'}")
+    found = f"{redact(setting.mirror.url)} ({setting.mirror.source})"
+    say(f"{' and '.join(setting.tools)}: {found}{'' if changes else ', as before'}")
     if changes:
         say("to take it back:  paddle-bootstrap mirror undo")
     return 0
@@ -147,11 +147,11 @@ def status(*, verbose: bool) -> int:  # noqa: ARG001 every verb takes it
 
 
 @command.command("env", short_help="Export lines for this shell.")
-@click.argument("mirror", metavar="NAME|URL")
+@click.argument("wanted", metavar="NAME|URL")
 @options()
-def env(mirror: str, *, verbose: bool) -> int:  # noqa: ARG001 every verb takes it
+def env(wanted: str, *, verbose: bool) -> int:  # noqa: ARG001 every verb takes it
     """Print export lines that set pip and uv to a mirror in this shell."""
-    found = _named(mirror)
+    found = _named(wanted)
     for name, value in variables(found).items():
         say(f"export {name}={shlex.quote(value)}")
     _tell_login(found)
@@ -159,11 +159,11 @@ def env(mirror: str, *, verbose: bool) -> int:  # noqa: ARG001 every verb takes 
 
 
 @command.command("pip-args", short_help="Arguments for one pip command.")
-@click.argument("mirror", metavar="NAME|URL")
+@click.argument("wanted", metavar="NAME|URL")
 @options()
-def pip_args(mirror: str, *, verbose: bool) -> int:  # noqa: ARG001 every verb takes it
+def pip_args(wanted: str, *, verbose: bool) -> int:  # noqa: ARG001 every verb takes it
     """Print the arguments that make one pip command ask a mirror."""
-    found = _named(mirror)
+    found = _named(wanted)
     say(shlex.join(pip_arguments(found)))
     _tell_login(found)
     return 0

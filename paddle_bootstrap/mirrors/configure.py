@@ -198,7 +198,8 @@ def _change(wanted: Setting, path: Path, write: Callable[[str], str]) -> Change:
 def _writer(wanted: Setting, tool: Tool) -> Callable[[str], str]:
     address, keyring = wanted.address, wanted.mirror.auth == "keyring"
     if wanted.packages:
-        return lambda text: uv_toml.with_explicit_index(text, _index_name(wanted.mirror), address, wanted.packages)
+        names, owned = _index_names(wanted.mirror)
+        return lambda text: uv_toml.with_explicit_index(text, names, address, wanted.packages, owned=owned)
     if wanted.mirror.holds == "python":
         return lambda text: uv_toml.with_python_mirror(text, address)
     if tool == "uv":
@@ -218,8 +219,15 @@ def _pip_values(mirror: Mirror, address: str, text: str) -> dict[str, str]:
     return values
 
 
-def _index_name(mirror: Mirror) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", mirror.name.lower()).strip("-")
+def _index_names(mirror: Mirror) -> tuple[tuple[str, ...], bool]:
+    """What to call it in a project, and whether it has a name of its own: others may share its host."""
+    own, host, whole = (
+        re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+        for text in (mirror.name, host_of(mirror), mirror.url.partition("://")[2])
+    )
+    if own and mirror.name != host_of(mirror):
+        return (own,), True
+    return tuple(name for name in (host, whole, "index") if name), False
 
 
 def _is_extra(origin: str) -> bool:

@@ -31,7 +31,8 @@ def with_values(text: str, values: Mapping[str, str]) -> str:
 
 
 def value_of(text: str, key: str) -> str:
-    """``[global]``'s value of ``key``, as written; empty when it has none."""
+    """``[global]``'s value of ``key``, as written; empty when it has none. Raises ConfigError."""
+    _require_readable(text)
     parser = configparser.RawConfigParser()
     parser.read_string(text.removeprefix("\ufeff"))
     section = parser[SECTION] if parser.has_section(SECTION) else {}
@@ -41,9 +42,11 @@ def value_of(text: str, key: str) -> str:
 def _with_value(text: str, key: str, value: str) -> str:
     lines = text.splitlines(keepends=True)
     end = "\r\n" if text.count("\r\n") > text.count("\n") / 2 else "\n"
-    written = f"{key} = {value.replace(chr(10), f'{end}    ')}{end}"
     header, options = _section(lines)
     same = [option for option in options if option.key == key]
+    place = max([-1 if header is None else header, *(option.lines[-1] for option in options)]) + 1
+    indent = _indent(lines[same[0].lines[0]]) if same else _indent_at(lines, header, options, place)
+    written = f"{indent}{key} = {value.replace(chr(10), f'{end}{indent}    ')}{end}"
     if same:
         first = same[0].lines[0]
         gone = {number for option in same for number in option.lines} - {first}
@@ -53,8 +56,23 @@ def _with_value(text: str, key: str, value: str) -> str:
     if header is None:
         gap = [end] if lines else []
         return "".join([*lines, *gap, f"[{SECTION}]{end}", written])
-    place = max([header, *(option.lines[-1] for option in options)]) + 1
     return "".join([*lines[:place], written, *lines[place:]])
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
+def _indent_at(lines: Sequence[str], header: int | None, options: Sequence[_Option], place: int) -> str:
+    """What an option in front of line ``place`` begins with: a line that is deeper than it would be part of its value."""
+    if options:
+        return _indent(lines[options[-1].lines[0]])
+    after = (line for line in lines[place:] if not _is_comment(line))
+    return "" if header is None else max(_indent(lines[header]), _indent(next(after, "")), key=len)
+
+
+def _is_comment(line: str) -> bool:
+    return line.strip() == "" or line.strip().startswith(("#", ";"))
 
 
 def _section(lines: Sequence[str]) -> tuple[int | None, list[_Option]]:
@@ -64,7 +82,7 @@ def _section(lines: Sequence[str]) -> tuple[int | None, list[_Option]]:
     inside, indent, key = False, 0, ""
     for number, line in enumerate(lines):
         bare = line.strip().removeprefix("\ufeff")
-        if not bare or bare.startswith(("#", ";")):
+        if _is_comment(bare):
             continue
         depth = len(line) - len(line.lstrip())
         if key and depth > indent:

@@ -81,7 +81,7 @@ def _prove_packages(
     mirror: Mirror, address: str, packages: Sequence[str], environ: Mapping[str, str], folder: Path
 ) -> None:
     project = f'[project]\nname = "proof"\nversion = "0"\ndependencies = {json.dumps(list(packages))}\n'
-    (folder / "pyproject.toml").write_text(with_explicit_index(project, "proof", address, packages))
+    (folder / "pyproject.toml").write_text(with_explicit_index(project, ["proof"], address, packages, owned=True))
     _run("uv", [_uv(environ), "pip", "compile", "pyproject.toml", *_UV], mirror, environ, folder)
 
 

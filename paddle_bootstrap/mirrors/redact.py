@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 
 # user:password@ or token@ before a host. A password with a bare "/" is no valid address, yet people write it; a port
-# followed by a path that holds an "@" is valid, and stays.
-_USERINFO = re.compile(r"(?<=://)(?:[^/\s@:]*:(?!\d+/)[^\s@]*@(?:[^/\s@]*@)*|[^/\s]*@)")
+# followed by a path that holds an "@" is valid, and stays. Proxies are written without a scheme as well.
+_USERINFO = re.compile(
+    r"(?<=://)(?:[^/\s@:]*:(?!\d+/)[^\s@]*@(?:[^/\s@]*@)*|[^/\s]*@)"
+    r"|(?<![^\s=\"'(,])[^/\s@:=\"'(,]+:(?!//|\d+/)[^\s@]*@(?:[^/\s@]*@)*"
+)
 # Signed addresses (object stores, caches) carry their permission in the query.
 _QUERY = re.compile(r"(?<=[?&])([\w.~-]+)=[^&#\s\"'<>]+")
 _CLOSING = re.compile(r"\)[.,;:]?$")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import tomlkit
+from packaging.utils import canonicalize_name
 from tomlkit.exceptions import TOMLKitError
 
 from paddle_bootstrap.errors import ConfigError
+from paddle_bootstrap.mirrors.model import identity
 
 Table = MutableMapping[str, Any]
 
@@ -37,10 +40,15 @@ def with_python_mirror(text: str, url: str) -> str:
     return _text(document, text)
 
 
-def with_explicit_index(text: str, name: str, url: str, packages: Sequence[str]) -> str:
-    """``text`` of a pyproject.toml in which ``packages`` come from the index ``name`` and nothing else does."""
+def with_explicit_index(text: str, names: Sequence[str], url: str, packages: Sequence[str], *, owned: bool) -> str:
+    """``text`` of a pyproject.toml in which ``packages`` come from the index at ``url`` and nothing else does.
+
+    An explicit index with that address is used as it is; otherwise the first of ``names`` that no other address has, with a
+    number where all are taken. ``owned``: the first name is its owner's, so the index of that name moves to ``url``.
+    """
     document = _parse(text)
     uv = _table(_table(document, "tool", sub=True), "uv", sub=True)
+    name = _index_name(_indexes(uv), names, url, owned=owned)
     same = [index for index in _indexes(uv) if index.get("name") == name]
     for index in same:
         index["url"] = url
@@ -48,11 +56,32 @@ def with_explicit_index(text: str, name: str, url: str, packages: Sequence[str])
     if not same:
         _add_index(uv, {"name": name, "url": url, "explicit": True})
     sources = _table(uv, "sources", sub=False)
-    for package in packages:
+    bound = {canonicalize_name(package): package for package in packages}
+    for key in [key for key in sources if canonicalize_name(key) in bound]:  # uv refuses two spellings of one package
+        if key != bound[canonicalize_name(key)]:
+            del sources[key]
+    for package in bound.values():
         source = tomlkit.inline_table()
         source.append("index", name)
         sources[package] = source
     return _text(document, text)
+
+
+def _index_name(indexes: Sequence[Table], names: Sequence[str], url: str, *, owned: bool) -> str:
+    named = [index for index in indexes if isinstance(index.get("name"), str)]
+    for index in named:
+        if index.get("explicit") is True and _is_at(index, url):
+            return str(index["name"])
+    taken = set() if owned else {index["name"] for index in named if not _is_at(index, url)}
+    numbered = (f"{names[-1]}-{number}" for number in itertools.count(2))
+    return next(name for name in itertools.chain(names, numbered) if name not in taken)
+
+
+def _is_at(index: Table, url: str) -> bool:
+    try:
+        return identity(str(index.get("url"))) == identity(url)
+    except ValueError:  # an address that nobody can read
+        return False
 
 
 def _replace_default(table: Table, url: str) -> bool:
@@ -69,7 +98,7 @@ def _replace_default(table: Table, url: str) -> bool:
 
 def _add_index(table: Table, row: Mapping[str, Any]) -> None:
     if "index" not in table:
-        table["index"] = tomlkit.aot()
+        table["index"] = tomlkit.array() if isinstance(table, tomlkit.items.InlineTable) else tomlkit.aot()
     indexes = table["index"]
     if not isinstance(indexes, list):
         raise ConfigError("index is no list there", hint="repair the file, then run the same command again")
@@ -86,7 +115,8 @@ def _indexes(table: Table) -> list[Table]:
 
 def _table(table: Table, key: str, *, sub: bool) -> Table:
     if key not in table:
-        table[key] = tomlkit.table(is_super_table=sub)
+        inline = isinstance(table, tomlkit.items.InlineTable)
+        table[key] = tomlkit.inline_table() if inline else tomlkit.table(is_super_table=sub)
     found = table[key]
     if not isinstance(found, MutableMapping):
         raise ConfigError(f"{key} is no table there", hint="repair the file, then run the same command again")

@@ -209,9 +209,22 @@ def test_results_of_a_newer_schema_and_no_results(files: Files, command: Command
 
 
 def test_a_place_that_cannot_be_written(files: Files, command: Command, here: Path) -> None:
-    said = command("baseline", "record", *files(*three(*HEALTHY)), "-o", here / "none" / "site.toml")
+    (here / "file").touch()
+    said = command("baseline", "record", *files(*three(*HEALTHY)), "-o", here / "file" / "site.toml")
     assert said.code == 2
-    assert f"cannot write {here / 'none' / 'site.toml'}: No such file or directory" in said.err
+    assert f"cannot write {here / 'file' / 'site.toml'}: " in said.err
+
+
+def test_a_link_is_written_through(files: Files, command: Command, here: Path) -> None:
+    (here / "site.toml").symlink_to("floors.toml")
+    assert command("baseline", "record", *files(*three(*HEALTHY)), "-o", here / "site.toml").code == 0
+    assert (here / "site.toml").is_symlink()
+    assert (here / "floors.toml").read_text()
+
+
+def test_where_results_are_written_is_no_result_of_a_run(files: Files, command: Command, here: Path) -> None:
+    (here / "paddle-bootstrap.toml").write_text('results = "results.json"\n')
+    assert command("baseline", "record", *files(*three(*HEALTHY))).code == 0
 
 
 @pytest.mark.parametrize("verb", [("verify", "--host"), ("up",)])

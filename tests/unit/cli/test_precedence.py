@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from paddle_bootstrap.cli import VERBS
+from paddle_bootstrap.cli.options import OPTIONS
 from tests.unit.cli.conftest import Command
 
 
@@ -86,3 +90,16 @@ def test_a_value_that_cannot_be_meant_names_its_file(command: Command, here: Pat
     assert f"next:  correct it in {here}/home/.config/paddle-bootstrap/paddle-bootstrap.toml\n" in said.err
     key = setting.partition(" ")[0]
     assert "next:" not in command("verify", "--host", f"--{key}", "0,0").err, "a flag's own mistake is not the file's"
+
+
+def test_a_settings_file_fills_no_other_parameter_of_that_name(command: Command, here: Path) -> None:
+    shared = {name: click.command()(add(lambda: 0)).params[0].envvar for name, add in OPTIONS.items()}
+    for name in VERBS:
+        verb = importlib.import_module(f"paddle_bootstrap.cli.{name}").command
+        for each in verb.commands.values() if isinstance(verb, click.Group) else [verb]:
+            for param in each.params:
+                assert shared.get(param.name, param.envvar) == param.envvar, (each.name, param.name)
+    write(here / "paddle-bootstrap.toml", 'mirror = ["tuna"]\n')
+    said = command("mirror", "env")
+    assert (said.code, said.out) == (2, "")
+    assert "Missing argument 'NAME|URL'" in said.err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import configparser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from paddle_bootstrap.errors import ConfigError
@@ -34,7 +34,12 @@ NEW = {"index-url": "https://new/simple"}
         ),
         ("[global]\r\ntimeout=9\r\n", "[global]\r\ntimeout=9\r\nindex-url = https://new/simple\r\n"),
         ("\ufeff[global]\nindex-url=a\n", "\ufeff[global]\nindex-url = https://new/simple\n"),
-        ("  [global]\n  index-url = a\n  proxy = b\n", "  [global]\nindex-url = https://new/simple\n  proxy = b\n"),
+        ("  [global]\n  index-url = a\n  proxy = b\n", "  [global]\n  index-url = https://new/simple\n  proxy = b\n"),
+        ("[global]\n  proxy = b\n", "[global]\n  proxy = b\n  index-url = https://new/simple\n"),
+        (
+            "[global]\n\n  # more\n  [list]\n  format = columns\n",
+            "[global]\n  index-url = https://new/simple\n\n  # more\n  [list]\n  format = columns\n",
+        ),
     ],
 )
 def test_only_the_value_changes(before: str, after: str) -> None:
@@ -46,6 +51,11 @@ def test_a_list_is_written_as_pip_reads_it() -> None:
     assert value_of(text, "trusted-host").split() == ["one", "two:80"]
 
 
+def test_a_list_in_an_indented_file() -> None:
+    text = with_values("[global]\n  trusted-host = one\n  proxy = b\n", {"trusted-host": "one\ntwo"})
+    assert (value_of(text, "trusted-host").split(), value_of(text, "proxy")) == (["one", "two"], "b")
+
+
 @pytest.mark.parametrize(
     "before", ["index-url = https://me:secret@corp/simple\n", "[global\nx = secret\n", "[g]\na=secret\na=2\n"]
 )
@@ -54,32 +64,40 @@ def test_a_file_that_pip_cannot_read_is_left_alone(before: str) -> None:
         with_values(before, NEW)
     assert "secret" not in str(caught.value) + caught.value.hint
     assert caught.value.exit_code == 2
+    with pytest.raises(ConfigError):
+        value_of(before, "trusted-host")
 
 
 KEY = st.sampled_from(["timeout", "index-url", "index_url", "proxy", "cert", "no-index", "Find-Links"])
+INDENT = st.sampled_from(["", "", "  ", "\t", "      "])
 OPTION = st.tuples(
-    KEY,
+    st.tuples(INDENT, KEY),
     st.sampled_from(["=", ":", " = "]),
     st.sampled_from(["a", "", "https://h/x#y;z", "a\n  b\n\n  c", "a\n # in\n b"]),
 )
 LINES = st.lists(st.sampled_from(["# comment", "; comment", ""]), max_size=2)
 SECTION = st.tuples(
-    st.sampled_from(["global", "install", "list", ":all:"]), st.lists(st.tuples(LINES, OPTION), max_size=4)
+    st.tuples(INDENT, st.sampled_from(["global", "install", "list", ":all:"])),
+    st.lists(st.tuples(LINES, OPTION), max_size=4),
 )
 
 
-def written(sections: list[tuple[str, list[tuple[list[str], tuple[str, str, str]]]]]) -> str:
+Words = tuple[str, str]  # indent and name
+Sections = list[tuple[Words, list[tuple[list[str], tuple[Words, str, str]]]]]
+
+
+def written(sections: Sections) -> str:
     lines, seen = [], set()
-    for name, options in sections:
+    for (indent, name), options in sections:
         if name in seen:
             continue
         seen.add(name)
-        lines.append(f"[{name}]")
+        lines.append(f"{indent}[{name}]")
         keys: set[str] = set()
-        for comments, (key, delimiter, value) in options:
+        for comments, ((indent, key), delimiter, value) in options:
             if key.lower() not in keys:
                 keys.add(key.lower())
-                lines += [*comments, f"{key}{delimiter}{value}"]
+                lines += [*comments, f"{indent}{key}{delimiter}{value}"]
     return "\n".join(lines)
 
 
@@ -99,11 +117,15 @@ def meaning(text: str) -> dict[tuple[str, str], str]:
 
 @given(st.lists(SECTION, max_size=4))
 def test_every_other_setting_and_comment_survives(
-    sections: list[tuple[str, list[tuple[list[str], tuple[str, str, str]]]]],
+    sections: Sections,
 ) -> None:
     before = written(sections)
+    try:
+        meant = meaning(before)
+    except configparser.Error:
+        reject()
     after = with_values(before, NEW)
-    assert meaning(after) == meaning(before)
+    assert meaning(after) == meant
     assert value_of(after, "index-url") == "https://new/simple"
     assert [line for line in after.splitlines() if line.lstrip().startswith(("#", ";"))] == [
         line for line in before.splitlines() if line.lstrip().startswith(("#", ";"))

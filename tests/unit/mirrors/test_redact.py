@@ -26,6 +26,10 @@ from paddle_bootstrap.mirrors.redact import redact
         ("https://host/x.whl?Signature=abc%2F&Expires=12", "https://host/x.whl?Signature=***&Expires=***"),
         ("see https://a:b@c/ and http://d:e@f/.", "see https://***@c/ and http://***@f/."),
         ("a mail to me@host", "a mail to me@host"),
+        ("proxy = me:pw@host:3128", "proxy = ***@host:3128"),
+        ("PIP_PROXY=me:p/w@x@host:3128 (here)", "PIP_PROXY=***@host:3128 (here)"),
+        ("at 12:30 host:8080/@scope/name", "at 12:30 host:8080/@scope/name"),
+        ("file:///srv/x:y@z/name", "file:///srv/x:y@z/name"),
         ("name (https://h/x?token=abc)", "name (https://h/x?token=***)"),
         ("name (https://h/x?a=b&token=abc), and", "name (https://h/x?a=***&token=***), and"),
         ("(one) https://h/x?token=abc) (two)", "(one) https://h/x?token=*** (two)"),
@@ -40,6 +44,7 @@ def test_redact(text: str, shown: str) -> None:
 def test_no_password_survives(password: str) -> None:
     secret = f"S{password}S"
     assert secret not in redact(f"https://me:{secret}@host/simple")
+    assert secret not in redact(f"proxy = me:{secret}@host:3128")
 
 
 @given(st.text("abcXYZ019:@/%!$()*+,;=-._~", min_size=1), st.sampled_from(["{}", "name ({})", "({}), and", "f(x, {}"]))

@@ -52,13 +52,49 @@ def test_the_interpreters() -> None:
 def test_own_packages_of_a_project() -> None:
     before = '[project]\nname = "x" # me\n\n[tool.uv]\npackage = false\n\n'
     before += '[tool.uv.sources]\nother = { path = "o" }\n\n[tool.z]\na = 1\n'
-    after = with_explicit_index(before, "corp", NEW, ["one", "two"])
+    after = with_explicit_index(before, ["corp"], NEW, ["one", "two"], owned=True)
     read = toml.loads(after)
     assert read["tool"]["uv"]["index"] == [{"name": "corp", "url": NEW, "explicit": True}]
     assert read["tool"]["uv"]["sources"] == {"other": {"path": "o"}, "one": {"index": "corp"}, "two": {"index": "corp"}}
     assert set(before.splitlines()) <= set(after.splitlines())
-    again = with_explicit_index(after, "corp", "https://newer", ["three"])
+    again = with_explicit_index(after, ["corp"], "https://newer", ["three"], owned=True)
     assert toml.loads(again)["tool"]["uv"]["index"] == [{"name": "corp", "url": "https://newer", "explicit": True}]
+
+
+def test_every_address_is_an_index_of_its_own() -> None:
+    text = ""
+    for number, team in enumerate("abcda"):
+        text = with_explicit_index(text, ["corp", "corp-x"], f"https://corp/{team}/", [f"own{number}"], owned=False)
+    uv = toml.loads(text)["tool"]["uv"]
+    assert [(index["name"], index["url"]) for index in uv["index"]] == [
+        ("corp", "https://corp/a/"),
+        ("corp-x", "https://corp/b/"),
+        ("corp-x-2", "https://corp/c/"),
+        ("corp-x-3", "https://corp/d/"),
+    ]
+    assert [uv["sources"][f"own{number}"]["index"] for number in range(5)] == [
+        "corp",
+        "corp-x",
+        "corp-x-2",
+        "corp-x-3",
+        "corp",
+    ]
+
+
+def test_a_package_has_one_source_however_it_is_spelled() -> None:
+    before = '[tool.uv.sources]\nOur_Own = { path = "o" }\nx = { path = "x" }\n'
+    after = with_explicit_index(before, ["corp"], NEW, ["our-own", "our.own"], owned=True)
+    assert toml.loads(after)["tool"]["uv"]["sources"] == {"x": {"path": "x"}, "our.own": {"index": "corp"}}
+
+
+@pytest.mark.parametrize("before", ["[tool]\nuv = { package = false }\n", "tool = { uv = { package = false } }\n"])
+def test_tables_on_one_line(before: str) -> None:
+    uv = toml.loads(with_explicit_index(before, ["corp"], NEW, ["one"], owned=True))["tool"]["uv"]
+    assert uv == {
+        "package": False,
+        "index": [{"name": "corp", "url": NEW, "explicit": True}],
+        "sources": {"one": {"index": "corp"}},
+    }
 
 
 @pytest.mark.parametrize("before", ['index-url = "https://me:secret@h', "a = 1\na = 'secret'\n"])
@@ -70,7 +106,7 @@ def test_a_file_that_is_no_toml_is_left_alone(before: str) -> None:
 
 def test_a_project_whose_tool_is_no_table() -> None:
     with pytest.raises(ConfigError, match="tool is no table"):
-        with_explicit_index("tool = 1\n", "corp", NEW, ["one"])
+        with_explicit_index("tool = 1\n", ["corp"], NEW, ["one"], owned=True)
 
 
 @pytest.mark.parametrize("before", ["index = 3\n", "index = 'x'\n", "[index]\nurl = 'x'\n"])
