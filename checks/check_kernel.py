@@ -18,6 +18,7 @@ NOISE = shipped(HERE / "kernel_noise.toml")
 SHOWN = 160  # characters of a line of the log
 NO_WAY_OUT = "see kernel.xid_history; reboot: neither kill -9 nor a reset of the card ends a process in state D"
 AGES = ((172800, 86400, "days"), (7200, 3600, "h"), (120, 60, "min"), (0, 1, "s"))  # from which age on, seconds, unit
+SLEPT = "PM: suspend exit"
 STAND_INS = {  # a reading that tells of what an Xid would have told, and what it gives when all is well
     "recovery_action": ("no recovery action", lambda value: value == 0),
     "ecc_uncorrected": ("no uncorrected memory error", lambda value: value == 0),
@@ -35,8 +36,9 @@ def check_xid_history(host, every_reading, warn):
         warn(stand_in(host.kernel_log.reason, every_reading()))
         return
     warn_of_a_late_beginning(host, warn)
-    log = host.kernel_log if host.accepted is None else since(host.kernel_log, host.accepted)
-    start = "boot" if host.accepted is None else f"this host was last accepted ({ago_of(host.accepted, host)})"
+    accepted = accepted_at(host)
+    log = host.kernel_log if accepted is None else since(host.kernel_log, accepted)
+    start = "boot" if accepted is None else f"this host was last accepted ({ago_of(accepted, host)})"
     found = [(finding, judged(finding, host)) for finding in xids.findings(log, host.gpus, XIDS)]
     for finding, outcome in found:
         if outcome == "warned":
@@ -53,6 +55,12 @@ def check_xid_history(host, every_reading, warn):
             f"gpu{gpu.index}" for gpu in host.gpus or () for finding in failed if gpu.pci_address == finding.address
         ],
     )
+
+
+def accepted_at(host):
+    """On the log's clock, which stands still while a host sleeps: of one that has slept nobody can tell."""
+    slept = any(SLEPT in line.text for line in host.kernel_log)
+    return None if slept else host.accepted
 
 
 def judged(finding, host):

@@ -68,6 +68,11 @@ def padding(size: int) -> bytes:
     return bytes(-size % _BLOCK)
 
 
+def may_name(name: str) -> bool:
+    """A bundle's member may have this name: it is plain, and stays where it is unpacked."""
+    return _SAFE.fullmatch(name) is not None
+
+
 def sum_of(manifest: bytes) -> bytes:
     """Its digest, as sha256sum writes and checks it."""
     return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n".encode()
@@ -270,7 +275,7 @@ def parsed(text: bytes, where: str) -> dict[str, Any]:
             message = f"{where} has format {data['format']!r}, this version reads {FORMAT}"
             raise Refused(USAGE, message, "take the paddle-bootstrap that made it, or make it anew")
         for member in data["members"]:
-            named = isinstance(member["name"], str) and _SAFE.fullmatch(member["name"])
+            named = isinstance(member["name"], str) and may_name(member["name"])
             if (
                 not named
                 or type(member["size"]) is not int

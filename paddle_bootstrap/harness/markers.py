@@ -48,19 +48,24 @@ def level_of(item: pytest.Item) -> Level:
 
 
 def cost_of(item: pytest.Item) -> Cost:
-    """What ``level`` says, or what is usual for that level."""
+    """What ``level`` says, or what is usual for that level; what it says wrongly is told where the check is run."""
     marker, usual = item.get_closest_marker("level"), USUAL[level_of(item)]
     told: Mapping[str, Any] = marker.kwargs if marker else {}
-    return Cost(**{name: told.get(name, getattr(usual, name)) for name in _COSTS})
+    return Cost(
+        **{
+            name: told[name] if isinstance(told.get(name), kind) else getattr(usual, name)
+            for name, kind in _COSTS.items()
+        }
+    )
 
 
-_COSTS = {"seconds": (int, float), "per_gpu": (int, float), "priority": int}
+_COSTS: Mapping[str, Any] = {"seconds": (int, float), "per_gpu": (int, float), "priority": int}
 
 
 def require_known_markers(item: pytest.Item) -> None:
     for found in item.iter_markers("level"):
         for name, value in found.kwargs.items():
-            kind: Any = _COSTS.get(name)
+            kind = _COSTS.get(name)
             if kind is None or not isinstance(value, kind) or value < 0:
                 raise BadMarker(f"level({name}={value!r}): give {', '.join(_COSTS)} as numbers")
     for marker, known in (("level", LEVELS), ("requires", REQUIREMENTS)):

@@ -85,22 +85,31 @@ def judged(raised: Any, notes: Notes) -> tuple[Outcome, Cause | None, str]:
     if raised is None:
         return ("warned" if notes.warnings else "passed"), None, "; ".join(notes.warnings)
     error = raised.value
+    told = words(error)
     if isinstance(error, pytest.skip.Exception):
-        return "skipped", "requirement", str(error)
+        return "skipped", "requirement", told
     if isinstance(error, RequirementMissing):
-        return "failed", "requirement", str(error)
+        return "failed", "requirement", told
     if isinstance(error, WorkloadFailed):
         return "failed", error.cause, error.summary
     if isinstance(error, CheckHung):
-        return "error", "timeout", str(error)
+        return "error", "timeout", told
     if isinstance(error, (CheckFailed, AssertionError, pytest.fail.Exception)):
-        return "failed", "assertion", (str(error).strip() or "an assertion does not hold").splitlines()[0]
+        return "failed", "assertion", (told.strip() or "an assertion does not hold").splitlines()[0]
     if isinstance(error, pytest.FixtureLookupError):
         return "error", "raised", f"there is no fixture called {error.argname}"
-    return "error", "raised", f"{type(error).__name__}: {error}".splitlines()[0]
+    return "error", "raised", f"{type(error).__name__}: {told}".splitlines()[0]
+
+
+def words(value: object) -> str:
+    """``value`` as text, though its class is a site's and may fail at that."""
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 whatever it is
+        return f"(it cannot be shown: {type(error).__name__})"
 
 
 def said(error: BaseException | None, name: str) -> str | None:
     """As text, whatever a check gave: a path or a number would stop the report."""
     value = getattr(error, name, None)
-    return None if value is None else str(value)
+    return None if value is None else words(value)

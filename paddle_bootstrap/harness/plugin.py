@@ -296,7 +296,8 @@ def kept_running() -> Iterator[None]:
 
 def told(item: pytest.Item) -> tuple[str, str | None]:
     """First line of the docstring, and what follows its "Fix:"."""
-    lines = (getattr(getattr(item, "function", None), "__doc__", None) or item.name).strip().splitlines()
+    said = str(getattr(getattr(item, "function", None), "__doc__", None) or "").strip()
+    lines = said.splitlines() or [item.name]
     fix = next((line.strip().removeprefix("Fix:").strip() for line in lines if line.strip().startswith("Fix:")), None)
     return lines[0].rstrip("."), fix
 

@@ -46,13 +46,13 @@ def _unknown(role: str, path: Path, error: OSError) -> FileSystem:
 def _kind(path: str, mounts: Path) -> str | Unknown:
     """The type of the mount that holds ``path``: the longest mount point, of equal ones the last, which hides the others."""
     try:
-        lines = mounts.read_bytes().decode("utf-8", "surrogateescape").splitlines()
+        lines = mounts.read_bytes().decode("utf-8", "surrogateescape").split("\n")
     except OSError as error:
         return Unknown(f"{mounts}: {error.strerror}")
     best, kind = "", ""
     for line in lines:
-        _, point, name = line.split(" ")[:3]
+        _, point, name, *_ = [*line.split(" "), "", ""]
         point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point)
-        if (path == point or path.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
+        if name and (path == point or path.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
             best, kind = point, name
     return kind or Unknown(f"{mounts} has no mount that holds {path}")

@@ -14,6 +14,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from paddle_bootstrap.host.facts import KernelLine, Unknown
@@ -75,9 +76,7 @@ def gather(root: Path) -> KernelLog:
     ring = _of_device(root)
     if isinstance(ring.lines, tuple) and ring.begins == 0:
         return ring
-    up = uptime(root)
-    boot = up if isinstance(up, Unknown) else time.time() - up
-    files = [(path, of_file(root, path, boot)) for path in FILES if exists(root, path)]
+    files = [(path, of_file(root, path, _boot(root))) for path in FILES if exists(root, path)]
     path, found = next(((path, log) for path, log in files if isinstance(log, FileLog)), ("", None))
     if found is None:
         return ring if isinstance(ring.lines, tuple) else replace(ring, lines=_nowhere(ring.lines, files))
@@ -87,6 +86,13 @@ def gather(root: Path) -> KernelLog:
         return ring
     earlier = tuple(line for line in found.lines if line.seconds < ring.begins)
     return KernelLog(earlier + ring.lines, f"{ring.source} and {root / path}", found.begins)
+
+
+@cache
+def _boot(root: Path) -> float | Unknown:
+    """Seconds since 1970, once for the whole run: a line that is read again must have the time that it had."""
+    up = uptime(root)
+    return up if isinstance(up, Unknown) else time.time() - up
 
 
 def _nowhere(ring: Unknown, files: list[tuple[str, FileLog | Unknown]]) -> Unknown:

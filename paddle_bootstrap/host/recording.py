@@ -28,6 +28,8 @@ HANG = "~60"  # what a fake driver does where the recorded one did not answer: i
 LINES = 200  # the newest of the driver's in the kernel's log
 DRIVER = re.compile(r"NVRM: (?!loading )|nvidia-nvswitch")
 PROGRAM = re.compile(r"name=[^,]*")
+UUID = re.compile(r"GPU-[0-9a-fA-F-]{36}")
+SERIAL = re.compile(r"(?<=Serial Number: )\S+")
 UNCODED = "!999"  # what it returns where the failure had no code: UNKNOWN
 
 
@@ -51,13 +53,13 @@ class Masks:
 def record(environ: Mapping[str, str], root: Path, facts: HostFacts, seconds: float = CALL_SECONDS) -> str:
     """This host as TOML. ``root``: where its files are, ``facts``: what is known of it already, ``seconds``: for each call."""
     indices = range(len(facts.gpus)) if isinstance(facts.gpus, tuple) else range(0)
-    told = masked(readings.sweep(environ, indices, seconds=seconds))
-    return document(_log(facts), _system(root, facts, told), told)
-
-
-def masked(told: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
-    """The readings without what identifies the cards."""
     masks = Masks()
+    told = masked(readings.sweep(environ, indices, seconds=seconds), masks)
+    return document(_log(facts, masks), _system(root, facts, told), told)
+
+
+def masked(told: Mapping[int, Mapping[str, Any]], masks: Masks) -> dict[int, dict[str, Any]]:
+    """The readings without what identifies the cards."""
     ways: dict[str, Callable[[str], str]] = {"uuid": masks.uuid, "serial": masks.serial}
     return {
         index: {
@@ -83,12 +85,17 @@ def document(log: list[Any], system: Mapping[str, Any], told: Mapping[int, Mappi
     return "\n".join(lines) + "\n"
 
 
-def _log(facts: HostFacts) -> list[Any]:
-    """Seconds since boot and words of what the driver wrote, without the names of programs."""
+def _log(facts: HostFacts, masks: Masks) -> list[Any]:
+    """Seconds since boot and words of what the driver wrote, without the names of programs and what identifies the cards."""
     if isinstance(facts.kernel_log, Unknown):
         return []
     lines = [line for line in facts.kernel_log if DRIVER.match(line.text)]
-    return [[round(line.seconds, 6), PROGRAM.sub("name=?", line.text)] for line in lines[-LINES:]]
+    return [[round(line.seconds, 6), _masked_line(line.text, masks)] for line in lines[-LINES:]]
+
+
+def _masked_line(text: str, masks: Masks) -> str:
+    text = UUID.sub(lambda found: masks.uuid(found[0]), PROGRAM.sub("name=?", text))
+    return SERIAL.sub(lambda found: masks.serial(found[0]), text)
 
 
 def _system(root: Path, facts: HostFacts, told: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:

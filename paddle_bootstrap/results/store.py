@@ -46,9 +46,18 @@ def note_accepted(results: Results, environ: Mapping[str, str]) -> None:
 
 
 def _judged_the_log(results: Results) -> bool:
-    """Without a log that can be read, what stands in for it is judged."""
-    looked = any(check.id == XID_HISTORY and check.outcome != "skipped" for check in results.checks)
-    return looked and "kernel_log" not in results.host
+    """Without a log that can be read, what stands in for it is judged; what the site accepts for a time is judged again,
+    and so is what speaks against a card that this process was not given."""
+    looked = any(
+        check.id == XID_HISTORY and check.outcome != "skipped" and not check.accepted for check in results.checks
+    )
+    return looked and "kernel_log" not in results.host and _saw_every_card(results.host)
+
+
+def _saw_every_card(host: Mapping[str, Any]) -> bool:
+    bus, gpus = host.get("pci_gpus"), host.get("gpus")
+    listed = {gpu.get("pci_address") for gpu in gpus} if isinstance(gpus, list) else set()
+    return isinstance(bus, list) and listed.issuperset(bus)
 
 
 def last_accepted(environ: Mapping[str, str], hostname: str) -> datetime | None:

@@ -16,6 +16,7 @@ from packaging.utils import parse_wheel_filename
 from paddle_bootstrap import __version__, progress
 from paddle_bootstrap.bundle import opening, start, tool, writing
 from paddle_bootstrap.bundle.opening import Opened
+from paddle_bootstrap.bundle.reading import may_name
 from paddle_bootstrap.bundle.signing import sign
 from paddle_bootstrap.bundle.writing import Part
 from paddle_bootstrap.errors import NoInterpreter, UsageError
@@ -53,13 +54,14 @@ def create(wish: Wish, order: Order) -> tuple[Path, ...]:
         raise UsageError(
             f"the signing key {order.sign_key} is not there", hint="give an SSH or minisign key: --sign-key FILE"
         )
-    checks = list(_check_parts(order.checks))
+    checks = _plainly_named("--checks", _check_parts(order.checks))
     with tempfile.TemporaryDirectory() as folder, _interpreter(order.interpreter, Path(folder)) as python:
         place = Path(folder)
         wanted = replace(wish, env=place / "none", python=wish.python or (python.path if python else None))
         if wanted.cuda_runtime == "auto":
             wanted = replace(wanted, cuda_runtime="wheels")  # what this host has says nothing of the other
         plan = plan_fetch(wanted)
+        locks = _plainly_named("--lock", _lock_parts(plan.lock))
         fetched = fetch_wheels(wanted, plan)
         progress.step("adding the tool and its own wheels")
         mirrors = mirrors_of(wish)
@@ -72,7 +74,7 @@ def create(wish: Wish, order: Order) -> tuple[Path, ...]:
             terms=wish.terms,
             environ=wish.environ,
         )
-        parts = [*_lock_parts(plan.lock), *checks, *_tool_parts(needs, own.files)]
+        parts = [*locks, *checks, *_tool_parts(needs, own.files)]
         if order.interpreter:
             parts.append(Part(f"{start.PYTHON}/{order.interpreter.name}", order.interpreter))
         parts += sorted((_stored(wheel, fetched.files[wheel.filename]) for wheel in plan.selection.wheels), key=_name)
@@ -96,6 +98,19 @@ def create(wish: Wish, order: Order) -> tuple[Path, ...]:
 
 def _name(part: Part) -> str:
     return part.name
+
+
+def _plainly_named(flag: str, parts: Iterable[Part]) -> list[Part]:
+    """Told before gigabytes are fetched. Raises UsageError."""
+    found = list(parts)
+    for part in found:
+        if not may_name(part.name):
+            name = part.name.partition("/")[2]
+            raise UsageError(
+                f"{flag}: a bundle cannot hold a file of this name: {name}",
+                hint="rename it: letters A to Z, digits, spaces and ._+-!=@,~ are possible",
+            )
+    return found
 
 
 @contextmanager

@@ -245,6 +245,11 @@ def test_what_came_before_the_last_accepted_run_was_judged_then(host: Any) -> No
     fails(result, "Xid 79 on gpu0", "no such Xid since this host was last accepted (2 h ago)")
 
 
+def test_the_logs_clock_stands_still_while_a_host_sleeps(host: Any) -> None:
+    lines = (*log("PM: suspend exit", first=20), *log(xid(79), first=UPTIME - 7300))
+    fails(judged(host, "xid_history", kernel_log=lines, accepted=UPTIME - 3600), "no such Xid since boot")
+
+
 @pytest.mark.parametrize(
     ("age", "words"), [(5, "5 s ago"), (600, "10 min ago"), (36000, "10 h ago"), (90000 * 9, "9 days ago"), (-5, "0 s")]
 )

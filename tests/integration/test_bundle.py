@@ -263,11 +263,15 @@ def test_signed_as_the_settings_say(made: Made, tmp_path: Path) -> None:
         (("--split", "10k"), 2, "is no size of at least 1M"),
         (("--interpreter", "none.tar.gz"), 2, "--interpreter none.tar.gz"),
         (("--checks", "none"), 2, "no such directory"),
+        (("--checks", "odd"), 2, "--checks: a bundle cannot hold a file of this name: odd/\u8bf4\u660e (1).md"),
         (("--sign-key", "none"), 2, "the signing key"),
         (("--python", "3.7"), 10, "3.7"),
     ],
 )
 def test_orders_that_cannot_be_met(made: Made, words: tuple[str, ...], code: int, says: str, tmp_path: Path) -> None:
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd/check_x.py").touch()
+    (tmp_path / "odd/\u8bf4\u660e (1).md").touch()
     done = tool(
         "bundle", "create", "--lock", made.lock, "--store", made.root / "store", "-o", "out", *words, cwd=tmp_path
     )

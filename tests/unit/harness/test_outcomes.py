@@ -91,6 +91,33 @@ def test_what_is_no_text_is_told_as_text(site: Folder, run: Run) -> None:
     assert (failed.summary, failed.measured, failed.likely, failed.fix) == ("5", "[1]", "/dev", "7")
 
 
+def test_what_cannot_be_told_spoils_no_other_check(site: Folder, run: Run) -> None:
+    site.checks('''
+    class Mute(Exception):
+        measured = property(lambda self: self)
+        def __str__(self):
+            raise ValueError("no words")
+    def check_blank():
+        """
+        """
+    def check_mute():
+        raise Mute
+    def check_mute_failure():
+        assert False, Mute()
+    def check_wrong():
+        assert False, "wrong"
+    ''')
+    results = run()
+    assert {name: result.outcome for name, result in results.items()} == {
+        "site.blank": "passed",
+        "site.mute": "error",
+        "site.mute_failure": "failed",
+        "site.wrong": "failed",
+    }
+    assert results["site.blank"].title == "check_blank"
+    assert results["site.mute"].summary == "Mute: (it cannot be shown: ValueError)"
+
+
 def test_a_bare_assert_explains_itself_and_the_docstring_names_the_next_command(site: Folder, run: Run) -> None:
     site.checks(
         'def check_it():\n    """It is two.\n\n    Fix: count again\n    """\n    found = 1\n    assert found == 2\n'

@@ -62,6 +62,8 @@ def test_kind_is_that_of_the_longest_and_last_mount(tmp_path: Path) -> None:
         f"x {tmp_path} tmpfs rw 0 0",
         f"y {tmp_path} nfs4 rw 0 0",
         f"z {tmp_path}/with\\040space xfs rw 0 0",
+        "r /mnt/a\rb\x0cc tmpfs rw 0 0",  # the kernel leaves these as they are
+        "cut off",
     ]
     mounts.write_text("\n".join(lines) + "\n")
     assert filesystem("a", tmp_path, mounts=mounts).kind == "nfs4"

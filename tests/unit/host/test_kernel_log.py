@@ -179,6 +179,15 @@ def test_lines_without_the_kernels_clock(put: Put, tmp_path: Path) -> None:
     assert log.begins == pytest.approx(60, abs=2)
 
 
+def test_a_line_that_is_read_again_has_the_time_that_it_had(put: Put, tmp_path: Path) -> None:
+    """The clock that a file's times are measured by has steps of its own."""
+    put("proc/uptime", f"{UPTIME} 1\n")
+    put("var/log/messages", syslog((60, "kernel: NVRM: new")))
+    before = gather(tmp_path).lines
+    put("proc/uptime", f"{UPTIME + 0.5} 1\n")
+    assert gather(tmp_path).lines == before
+
+
 def test_what_was_rotated_out_last_is_read_too(put: Put, tmp_path: Path) -> None:
     put("proc/uptime", f"{UPTIME} 1\n")
     put("var/log/kern.log.1", syslog(BOOT, XID))

@@ -14,7 +14,7 @@ from paddle_bootstrap import toml
 from paddle_bootstrap.host import readings
 from paddle_bootstrap.host.collect import collect
 from paddle_bootstrap.host.facts import Abandoned, HostFacts
-from paddle_bootstrap.host.recording import masked, record
+from paddle_bootstrap.host.recording import Masks, masked, record
 from tests.fakes.host import DESCRIBED, NO_GPU, FakeHost
 
 Seen = Callable[[FakeHost], tuple[HostFacts, dict[str, str]]]
@@ -68,7 +68,7 @@ def test_a_round_trip(name: str, recorded: Callable[..., Any], seen: Seen) -> No
     host = faulty() if name == "faulty" else FakeHost.from_file(DESCRIBED / f"{name}.toml")
     _, facts, told, again = recorded(host)
     facts_again, environ = seen(again)
-    assert masked(readings.sweep(environ, told)) == masked(told)
+    assert masked(readings.sweep(environ, told), Masks()) == masked(told, Masks())
     assert [getattr(facts_again.driver, name) for name in DRIVER] == [getattr(facts.driver, name) for name in DRIVER]
     assert (facts_again.pci_gpus, facts_again.container) == (facts.pci_gpus, facts.container)
     assert (facts_again.wsl, facts_again.uptime) == (facts.wsl, facts.uptime)
@@ -76,8 +76,13 @@ def test_a_round_trip(name: str, recorded: Callable[..., Any], seen: Seen) -> No
 
 def test_what_identifies_the_host_is_masked(recorded: Callable[..., Any]) -> None:
     host = faulty().with_fault("gpu7.serial", "1652923011006")  # two cards with one serial: that is to be seen
+    uuid = "GPU-4dd3bd4b-5a5e-1a2b-9c3d-0123456789ab"
+    host = host.with_fault("log.3600", f"NVRM: GPU at PCI:0000:15:00: {uuid}")
+    host = host.with_fault("log.3601", "NVRM: GPU Board Serial Number: 1652923011006")
     text, facts, told, again = recorded(host)
     assert facts.hostname not in text
+    assert uuid not in text
+    assert f"Serial Number: {again.rows(7)['serial']}" in text
     assert "secret.py" not in text
     assert "name=?" in text
     for of_gpu in told.values():

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -253,25 +253,35 @@ def looked(name: str, **more: Any) -> Results:
     """This run, with a look at the kernel's log in it, which took 60 s."""
     history = CheckResult(store.XID_HISTORY, "No Xid", "quick", **{"outcome": "passed", **more})
     checks = (*RUNS[name].checks, history)
-    return replace(RUNS[name], checks=checks, seconds=60.0, created="2026-11-30T12:01:00+00:00")
+    host = {"pci_gpus": [], **RUNS[name].host}
+    return replace(RUNS[name], checks=checks, host=host, seconds=60.0, created="2026-11-30T12:01:00+00:00")
+
+
+def with_cards(bus: Any, listed: Sequence[str]) -> Results:
+    host = {**RUNS["warned"].host, "pci_gpus": bus, "gpus": [{"pci_address": address} for address in listed]}
+    return replace(looked("warned"), host=host)
 
 
 @pytest.mark.parametrize(
     ("judged", "kept"),
     [
         (looked("warned"), True),
-        (looked("warned", outcome="failed", accepted={"reason": "mended", "expires": "2099-01-01"}), True),
+        (looked("warned", outcome="failed", accepted={"reason": "known", "expires": "2099-01-01"}), False),
+        (with_cards(["0000:10:00.0"], ["0000:10:00.0"]), True),
+        (with_cards(["0000:10:00.0", "0000:11:00.0"], ["0000:10:00.0"]), False),
+        (with_cards({"unknown": "no sysfs"}, ["0000:10:00.0"]), False),
         (looked("rejected"), False),
         (looked("rehearsal"), False),
         (RUNS["warned"], False),
         (looked("warned", outcome="skipped", required=False), False),
-        (replace(looked("warned"), host={**RUNS["warned"].host, "kernel_log": {"unknown": "no permission"}}), False),
+        (replace(looked("warned"), host={**looked("warned").host, "kernel_log": {"unknown": "no permission"}}), False),
     ],
 )
 def test_only_an_accepted_run_that_saw_the_kernels_log_is_kept_as_such(
     judged: Results, kept: bool, tmp_path: Path
 ) -> None:
-    """What nobody looked at is not judged, and the next run must see it. It looked when it began."""
+    """What nobody looked at is not judged, and the next run must see it; so must it see what the site accepts for a time,
+    and what speaks against a card that this process was not given. It looked when it began."""
     environ = {"XDG_STATE_HOME": str(tmp_path)}
     assert store.last_accepted(environ, "node7") is None
     store.note_accepted(judged, environ)
