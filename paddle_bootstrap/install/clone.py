@@ -100,9 +100,7 @@ def _renamed(path: Path, changes: list[tuple[bytes, bytes]]) -> bool:
 def _correct_records(site_packages: Path, scripts: dict[str, Path]) -> None:
     """RECORD rows of rewritten scripts tell the new size and hash, or an uninstaller would call them modified."""
     for distribution in distributions.present(site_packages).values():
-        if not distribution.record.is_file():
-            continue
-        before = distributions.rows(distribution.record)
+        before = distributions.rows_if_any(distribution.record)
         after = [_row(scripts[row[0]], row[0]) if row[0] in scripts else row for row in before]
         if after != before:
             replace_file(distribution.record, distributions.text(after))

@@ -117,7 +117,7 @@ def link(site_packages: Path, build: Build) -> tuple[str, ...]:
     folder = site_packages / "paddle" / "libs"
     wanted = _wanted(site_packages, build)
     for path in folder.iterdir():
-        if path.is_symlink() and (not path.exists() or (path.name not in wanted and _is_ours(path))):
+        if path.is_symlink() and (not path.exists() or (path.name not in wanted and is_ours(path))):
             path.unlink()
     made = [name for name, library in wanted.items() if _linked(folder / name, os.path.relpath(library, folder))]
     names = sorted(f"paddle/libs/{name}" for name in made)
@@ -144,7 +144,7 @@ def _wanted(site_packages: Path, build: Build) -> dict[str, Path]:
 def _libraries(site_packages: Path) -> list[Path]:
     """NVIDIA's, as far as a wheel brought them: what else lies there may be anything."""
     records = (found.record for found in distributions.present(site_packages).values())
-    brought = {row[0] for record in records if record.is_file() for row in distributions.rows(record)}
+    brought = {row[0] for record in records for row in distributions.rows_if_any(record)}
     every = sorted(site_packages.glob("nvidia/*/lib/*.so*"))
     return [path for path in every if path.relative_to(site_packages).as_posix() in brought]
 
@@ -161,7 +161,8 @@ def _serves(name: str, build: Build) -> bool:
     return major is None or f"{name}.".startswith(f"{_bare(name)}.{major}.")
 
 
-def _is_ours(link: Path) -> bool:
+def is_ours(link: Path) -> bool:
+    """``link`` made it, in this run or an earlier one."""
     return os.readlink(link).startswith("../../nvidia/")  # noqa: PTH115
 
 

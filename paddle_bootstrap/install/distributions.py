@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import re
@@ -13,7 +14,7 @@ from typing import Any
 
 from packaging.utils import canonicalize_name, canonicalize_version
 
-from paddle_bootstrap.errors import InstallFailed
+from paddle_bootstrap.errors import InstallFailed, TargetRefused
 from paddle_bootstrap.host.interpreter import Interpreter
 from paddle_bootstrap.lock.model import Wheel
 
@@ -30,11 +31,25 @@ class Distribution:
 
 
 def site_packages_of(env: Path, python: Interpreter) -> Path:
-    """Where packages of ``python`` stand in the environment ``env``; folders of an earlier Python may be there too."""
+    """Where packages of ``python`` stand in the environment ``env``; folders of an earlier Python may be there too.
+
+    Raises InstallFailed; TargetRefused where a link leads out of ``env``: a clone would share with it what it leads to.
+    """
     found = env / "lib" / f"python{python.minor}" / "site-packages"
     if not found.is_dir():
         raise InstallFailed(f"{env} has no {found.relative_to(env)}", hint=f"remove {env} and run the command again")
+    require_inside(env, found)
     return found
+
+
+def require_inside(env: Path, path: str | Path) -> None:
+    """``path`` and what it leads to stand in ``env``. Raises TargetRefused."""
+    leads = os.path.realpath(path)
+    if not leads.startswith(os.path.realpath(env) + os.sep):
+        raise TargetRefused(
+            f"{os.path.relpath(path, env)} in the target leads out of it, to {leads}: what stands there is not changed",
+            hint="replace that link by what it leads to, or give another directory to --env",
+        )
 
 
 def present(site_packages: Path) -> dict[str, Distribution]:
@@ -45,8 +60,19 @@ def present(site_packages: Path) -> dict[str, Distribution]:
 
 
 def rows(record: Path) -> list[list[str]]:
-    """The rows of a RECORD: path, hash, size."""
-    return [row for row in csv.reader(io.StringIO(record.read_text(encoding="utf-8"))) if row]
+    """The rows of a RECORD: path, hash, size. Raises OSError for one that is damaged, too."""
+    try:
+        return [row for row in csv.reader(io.StringIO(record.read_text(encoding="utf-8"))) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), str(record)) from error
+
+
+def rows_if_any(record: Path) -> list[list[str]]:
+    """The same; of one that is missing or damaged, none."""
+    try:
+        return rows(record)
+    except OSError:
+        return []
 
 
 def text(rows: Sequence[Sequence[str]]) -> bytes:
@@ -86,7 +112,7 @@ def _damage(found: Distribution) -> Iterator[str]:
     try:
         listed = rows(found.record)
     except OSError:
-        yield f"lacks {found.record}"
+        yield f"lacks a readable {found.record}"
         return
     for row in listed:
         if len(row) < 3 or not row[2].isdigit() or row[0].endswith(".pyc"):

@@ -121,6 +121,8 @@ def _workplace(request: Request) -> Iterator[Path]:
     target.require_changeable(request.state)
     if request.in_place:
         progress.warn(f"{path} is changed in place: an interruption can leave it half changed")
+        if request.state.receipt:
+            receipt.doubt(path, request.state.receipt)
         yield path
         return
     try:
@@ -286,4 +288,5 @@ def found_before(request: Request) -> tuple[str, ...]:
 def _links(site_packages: Path, place: Path) -> tuple[str, ...]:
     folder = site_packages / "paddle" / "libs"
     found: Sequence[Path] = list(folder.iterdir()) if folder.is_dir() else []
-    return tuple(sorted(os.path.relpath(path, place) for path in found if path.is_symlink()))
+    ours = (path for path in found if path.is_symlink() and cuda_runtime.is_ours(path))
+    return tuple(sorted(os.path.relpath(path, place) for path in ours))

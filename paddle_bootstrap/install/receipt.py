@@ -17,6 +17,7 @@ from paddle_bootstrap.replacing import replace_file
 
 FOLDER = ".paddle-bootstrap"
 FILES = "files.sha256"
+RECEIPT = "receipt.json"
 SCHEMA_VERSION = 1
 _LISTS = ("groups", "wheels", "links", "found", "first_use")
 _KINDS: Mapping[str, tuple[type, ...]] = {  # of what is no text
@@ -65,7 +66,7 @@ class Receipt:
 
 def read(env: Path) -> Receipt | None:
     """The receipt in ``env``; None when it has none. Raises InstallFailed when it cannot be understood."""
-    path = env / FOLDER / "receipt.json"
+    path = env / FOLDER / RECEIPT
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -97,10 +98,21 @@ def write(env: Path, receipt: Receipt, lock: Path, files: bytes) -> Receipt:
     receipt = replace(receipt, files=hashlib.sha256(files).hexdigest())
     folder = env / FOLDER
     folder.mkdir(exist_ok=True)
-    for old in folder.glob("pylock.*.toml"):
-        old.unlink()
-    text = json.dumps(asdict(receipt), indent=2) + "\n"
-    replace_file(folder / f"pylock.{receipt.lock_name}.toml", lock.read_bytes(), 0o644)
+    copy = folder / f"pylock.{receipt.lock_name}.toml"
+    replace_file(copy, lock.read_bytes(), 0o644)  # ``lock`` may be such a copy itself
     replace_file(folder / FILES, files, 0o644)
-    replace_file(folder / "receipt.json", text.encode(), 0o644)
+    replace_file(folder / RECEIPT, _text(receipt), 0o644)
+    for old in folder.glob("pylock.*.toml"):
+        if old != copy:
+            old.unlink()
     return receipt
+
+
+def doubt(env: Path, receipt: Receipt) -> None:
+    """``env`` is about to be changed in place: until that has ended well, no file of it counts as what was installed."""
+    nobodys = tuple({**row, "sha256": ""} for row in receipt.wheels)
+    replace_file(env / FOLDER / RECEIPT, _text(replace(receipt, wheels=nobodys)), 0o644)
+
+
+def _text(receipt: Receipt) -> bytes:
+    return (json.dumps(asdict(receipt), indent=2) + "\n").encode()

@@ -14,6 +14,7 @@ from paddle_bootstrap.install import clone as cloning
 from paddle_bootstrap.install import distributions, kept, receipt, swap, target, wheels
 from paddle_bootstrap.install.distributions import Distribution
 from paddle_bootstrap.install.holding import explained, holding
+from paddle_bootstrap.install.install import PADDLES
 from paddle_bootstrap.install.receipt import FOLDER
 from paddle_bootstrap.install.wheels import Place
 
@@ -67,7 +68,8 @@ def _removal(path: Path) -> Removal:
     brought = {(name, version) for name, version in brought if name not in told.found}
     ours = tuple(found for found in here if (found.name, canonicalize_version(found.version)) in brought)
     others = tuple(found for found in here if found not in ours)
-    return Removal(path, told.made, told.links, ours, others, kept.read(path))
+    links = told.links if {found.name for found in ours} & PADDLES else ()  # they belong to the Paddle that they serve
+    return Removal(path, told.made, links, ours, others, kept.read(path))
 
 
 def _place(path: Path, place: Path) -> Place:

@@ -6,6 +6,7 @@ where that is possible, a copy elsewhere. No file is ever edited in place, so th
 
 from __future__ import annotations
 
+import configparser
 import io
 import os
 import shutil
@@ -57,8 +58,9 @@ def install(wheel: Wheel, unpacked: Path, place: Place) -> None:
     uninstall(wheel.name, place)
     try:
         put(_Unpacked(wheel, unpacked), _Linked(wheel, place), {"INSTALLER": INSTALLER})
-    except (InstallerError, KeyError, ValueError) as error:
-        raise InstallFailed(f"{wheel.filename} cannot be installed: {error}", hint="report it to its makers") from error
+    except (InstallerError, KeyError, ValueError, configparser.Error, AssertionError) as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise InstallFailed(f"{wheel.filename} cannot be installed: {why}", hint="report it to its makers") from error
 
 
 def uninstall(name: str, place: Place) -> None:
@@ -66,7 +68,7 @@ def uninstall(name: str, place: Place) -> None:
     found = distributions.present(place.site_packages).get(name)
     if found is None:
         return
-    listed = distributions.rows(found.record) if found.record.is_file() else []
+    listed = distributions.rows_if_any(found.record)
     top = os.path.realpath(place.env)
     folders = set()
     for path in [os.path.normpath(f"{place.site_packages}/{row[0]}") for row in listed]:
@@ -199,6 +201,7 @@ class _Linked(WheelDestination):
             raise InstallFailed(f"{self.wheel.filename} would write to {target}, outside {folder}")
         above = target.rpartition("/")[0]
         if above not in self._made:
+            distributions.require_inside(self.place.env, above)
             Path(above).mkdir(parents=True, exist_ok=True)
             self._made.add(above)
         if os.path.lexists(target):

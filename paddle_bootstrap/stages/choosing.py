@@ -221,6 +221,11 @@ def _of_target(wish: Wish) -> Choice | None:
         return None
     path = wish.env / receipt.FOLDER / f"pylock.{found.lock_name}.toml"
     if not path.is_file():
+        if wish.repair:
+            raise UsageError(
+                f"{path} is not there, so nothing tells what {wish.env} should hold",
+                hint=f"name its lock ({found.lock_name}): --lock FILE|NAME",
+            )
         return None
     return Choice(f"what {wish.env} holds", pylock.read(_shipped_twin(path) or path))
 
