@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from paddle_bootstrap.mirrors.credentials import Login
+from paddle_bootstrap.mirrors.redact import redact
 
 
 @dataclass(frozen=True)
@@ -51,4 +52,7 @@ def local_address(text: str, base: Path) -> str:
     """``text`` if it is an address, else the ``file://`` address of that path; relative ones start at ``base``."""
     if "://" in text or text.startswith("file:"):
         return text
-    return (base / os.path.expanduser(text)).absolute().as_uri()  # noqa: PTH111 no error for the home of nobody
+    place = base / os.path.expanduser(text)  # noqa: PTH111 no error for the home of nobody
+    if not os.path.lexists(place):  # an address without its scheme, perhaps, and with a password
+        place = base / redact(text)
+    return place.absolute().as_uri()

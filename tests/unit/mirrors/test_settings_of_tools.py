@@ -80,6 +80,12 @@ def test_a_percent_sign_and_a_password(host: Host) -> None:
     assert "s%40cret" not in repr(host.mirrors())
 
 
+def test_an_address_without_its_scheme_shows_no_password(host: Host) -> None:
+    """pip takes it for a path."""
+    host.write("etc/pip.conf", "[global]\nindex-url = bob:s3cret@corp/simple\n")
+    assert "s3cret" not in host.own()[0]
+
+
 def test_certificate_and_proxy_count_for_all(host: Host) -> None:
     host.write("etc/pip.conf", "[global]\ncert = /corp/ca.pem\nproxy = http://me:secret@proxy:3128\n")
     for mirror in [*host.mirrors(), *host.mirrors("tuna")]:
