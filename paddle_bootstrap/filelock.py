@@ -6,6 +6,7 @@ only text, and never keeps the next one out.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -55,7 +56,8 @@ def _take(descriptor: int, path: Path, purpose: str) -> None:
         hint = "the file system does not offer locks; choose a local one"
         raise InstallFailed(f"cannot lock {purpose}: {path}: {error.strerror}", hint=hint) from error
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, _card(), 0)
+    with contextlib.suppress(OSError):  # who holds it is told to others: no disk is too full for a lock
+        os.pwrite(descriptor, _card(), 0)
 
 
 def _card() -> bytes:

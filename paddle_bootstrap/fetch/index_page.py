@@ -41,7 +41,7 @@ def parse(body: bytes, content_type: str, url: str) -> Page:
         if kind.endswith("json"):
             return _collect(_from_json(body), url)
         return _collect(_from_html(body.decode("utf-8", "replace")), url)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise MirrorFailure("refused", f"its index page cannot be read ({type(error).__name__})") from error
 
 
@@ -73,6 +73,9 @@ def _collect(files: list[tuple[str, str, str | None]], url: str) -> Page:
     page: dict[str, tuple[Link, ...]] = {}
     for name, href, sha256 in files:
         target = urljoin(url, href).partition("#")[0]
+        if not isinstance(name, str):
+            raise TypeError("a file without a name")
+        target.encode()  # UnicodeError, a ValueError: it could not be asked for
         page[name] = (*page.get(name, ()), Link(target, sha256.lower() if sha256 else None))
     return page
 

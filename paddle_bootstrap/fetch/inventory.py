@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from paddle_bootstrap.errors import UsageError
+from paddle_bootstrap.errors import CouldNotLook, UsageError
 from paddle_bootstrap.fetch.store import Store, bytecode_of
 from paddle_bootstrap.filelock import held
 
@@ -50,17 +50,30 @@ class Inventory:
 
 
 def read(store: Store) -> Inventory:
-    """Look at everything; a store that is not there is empty. Raises UsageError for what is no store."""
+    """Look at everything; a store that is not there is empty. Raises UsageError for what is no store, CouldNotLook."""
     _require_store(store.root)
     found: dict[str, tuple[Path | None, Path | None]] = {}
-    for path in (store.root / "wheels" / "sha256").glob("??/*/*.whl"):
-        found[path.parent.name] = (path, None)
-    for path in (store.root / "unpacked").glob("??/*"):
+    for path in _below(store.root / "wheels" / "sha256", 3):
+        if path.suffix == ".whl":
+            found[path.parent.name] = (path, None)
+    for path in _below(store.root / "unpacked", 2):
         found[path.name] = (found.get(path.name, (None, None))[0], path)
     wheels = [_stored(sha256, *places) for sha256, places in found.items() if _SHA256.fullmatch(sha256)]
     return Inventory(
         tuple(sorted(wheels, key=lambda each: (-_size(each), each.name, each.sha256))), tuple(_rests(store))
     )
+
+
+def _below(folder: Path, levels: int) -> Iterator[Path]:
+    """What stands so many levels below ``folder``. Raises CouldNotLook: what cannot be seen is not sound."""
+    try:
+        inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise CouldNotLook(
+            f"{folder} cannot be read: {error.strerror}", hint="run it as the one who owns the store"
+        ) from error
+    for path in inside:
+        yield from [path] if levels == 1 else _below(path, levels - 1)
 
 
 def _require_store(root: Path) -> None:

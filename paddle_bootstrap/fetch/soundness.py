@@ -52,18 +52,23 @@ def _changes(unpacked: Path, wheel: Path | None) -> Iterator[str]:
     if len(records) != 1:
         yield "its RECORD is missing"
         return
-    content = records[0].read_bytes()
+    try:
+        content = records[0].read_bytes()
+        listed = [row for row in csv.reader(content.decode("utf-8", "replace").splitlines()) if len(row) > 1]
+    except (OSError, csv.Error) as error:
+        yield f"its RECORD cannot be read: {getattr(error, 'strerror', None) or error}"
+        return
     if wheel and content != _packed(wheel, records[0].relative_to(unpacked).as_posix()):
         yield "its RECORD is not the wheel's"
-    rows = {row[0]: row[1] for row in csv.reader(content.decode("utf-8", "replace").splitlines()) if len(row) > 1}
+    rows = {row[0]: row[1] for row in listed}
     for name, told in rows.items():
         if why := _change(unpacked / name, told):
             yield f"{name} {why}"
-    for folder, _, files in os.walk(unpacked):
-        for file in files:
-            name = Path(folder, file).relative_to(unpacked).as_posix()
-            if name not in rows and "__pycache__" not in folder:
-                yield f"{name} is not in its RECORD"
+    for folder, folders, files in os.walk(unpacked):
+        for file in [*files, *(name for name in folders if Path(folder, name).is_symlink())]:
+            path = Path(folder, file).relative_to(unpacked)
+            if path.as_posix() not in rows and "__pycache__" not in path.parts[:-1]:
+                yield f"{path.as_posix()} is not in its RECORD"
 
 
 def _change(path: Path, told: str) -> str | None:

@@ -170,18 +170,18 @@ class Connection:
         text = self.text(url)
         page = parse(text.body, text.kind, text.url)
         links = [link.url for found in page.values() for link in found]
-        if any(link.startswith("file:") for link in links):
+        if any(link.lower().startswith("file:") for link in links):
             raise MirrorFailure("refused", "its index page points into this host's own files")
-        if url.startswith("https:") and any(link.startswith("http:") for link in links):
+        if url.startswith("https:") and any(link.lower().startswith("http:") for link in links):
             raise MirrorFailure("refused", "its index page points from https to addresses without encryption")
         return page
 
     def _local_page(self, url: str) -> Page:
         """A folder's index.html or, without one, its files; for an index without project folders, its own files."""
         path = _path(url)
-        if not path.exists() and self.mirror.kind == "simple":
-            path = path.parent
         try:
+            if self.mirror.kind == "simple" and not path.exists():
+                path = path.parent
             if path.is_dir() and (path / "index.html").is_file() and path != _path(self.mirror.url):
                 path = path / "index.html"
             if path.is_file():
@@ -189,6 +189,8 @@ class Connection:
             return {file.name: (Link(file.as_uri()),) for file in path.iterdir() if file.is_file()}
         except OSError as error:
             raise MirrorFailure("unreachable", f"{error.filename}: {error.strerror}") from error
+        except ValueError as error:
+            raise MirrorFailure("unreachable", f"{path.as_uri()} is no path: {error}") from error
 
 
 def patiently(operation: Callable[[], T], patience: Patience) -> T:
@@ -275,8 +277,10 @@ def _range(answer: Answer, offset: int) -> tuple[int, int | None]:
     if answer.status == 200:
         if length == "0" or answer.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
             raise MirrorFailure("refused", "instead of the file it sends an empty answer or a web page")
-        return 0, int(length) if length.isdecimal() else None
-    stated = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
+        return 0, int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
+    stated = re.fullmatch(
+        r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", answer.headers.get("Content-Range", "").strip()
+    )
     if not stated or int(stated[1]) != offset:
         raise MirrorFailure("broken", "it answers with another range than the one asked for")
     return offset, None if stated[3] == "*" else int(stated[3])

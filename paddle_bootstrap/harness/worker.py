@@ -12,7 +12,7 @@ reply, one JSON object a line:
 An exception travels as data; a crash ends the process, and the parent sees that. SIGUSR1 writes every thread's stack to
 standard error, so that a hang leaves evidence before it is killed. A parent that is gone cannot kill: then the process ends
 itself and all that it has started. Where a call that hangs holds the interpreter's lock, faulthandler's own thread, which needs
-none, does so some seconds after the deadline.
+none, ends this process alone, some seconds after the deadline.
 """
 
 import faulthandler

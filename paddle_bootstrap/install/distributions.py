@@ -44,8 +44,8 @@ def site_packages_of(env: Path, python: Interpreter) -> Path:
 
 def require_inside(env: Path, path: str | Path) -> None:
     """``path`` and what it leads to stand in ``env``. Raises TargetRefused."""
-    leads = os.path.realpath(path)
-    if not leads.startswith(os.path.realpath(env) + os.sep):
+    leads, top = os.path.realpath(path), os.path.realpath(env)
+    if leads != top and not leads.startswith(top + os.sep):
         raise TargetRefused(
             f"{os.path.relpath(path, env)} in the target leads out of it, to {leads}: what stands there is not changed",
             hint="replace that link by what it leads to, or give another directory to --env",

@@ -87,7 +87,7 @@ def _drop_unwanted(path: Path, *, keep: bool) -> None:
 def is_current(state: TargetState, selection: Selection, cuda: CudaChoice) -> bool:
     """The target holds exactly this selection: by its receipt, and by every file that stands there."""
     have, python, wanted = state.receipt, state.interpreter, _names(selection)
-    if have is None or python is None or not _is_of(have, selection, cuda):
+    if have is None or python is None or have.doubtful or not _is_of(have, selection, cuda):
         return False
     site_packages = distributions.site_packages_of(state.path, python)
     if {row["name"] for row in have.wheels} != wanted or other_paddles(site_packages, wanted):
@@ -210,7 +210,8 @@ def _make_way(request: Request, place: Place) -> list[str]:
     gone = [*rivals, *(name for name in _outdated(before, present) if name not in wanted and name not in rivals)]
     for name in gone:
         wheels.uninstall(name, place)
-    odd = distributions.deviations(site_packages, request.selection.wheels, before.wheels if before else ())
+    installed = before.wheels if before and not before.doubtful else ()
+    odd = distributions.deviations(site_packages, request.selection.wheels, installed)
     same = before is not None and before.lock_sha256 == request.selection.lock.sha256
     for name, why in odd.items():
         (progress.step if same else progress.note)(f"{'repairing ' if same else ''}{name}: it {why}")

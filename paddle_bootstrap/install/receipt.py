@@ -23,6 +23,7 @@ _LISTS = ("groups", "wheels", "links", "found", "first_use")
 _KINDS: Mapping[str, tuple[type, ...]] = {  # of what is no text
     **dict.fromkeys(_LISTS, (list,)),
     "build": (dict, type(None)),
+    "doubtful": (bool,),
     "files": (str, type(None)),
     "libraries": (dict,),
     "made": (bool,),
@@ -60,6 +61,7 @@ class Receipt:
     files: str | None = None  # sha256 of the list of files; None: written before there were such lists
     found: tuple[str, ...] = ()  # names of the lock that stood in the target before us: no later lock takes them out
     made: bool = False  # the environment was made by this tool: uninstalling removes it whole
+    doubtful: bool = False  # a change in place has begun and not ended: no file counts as what was installed
     first_use: tuple[str, ...] = ()  # digests that only their file's own host vouches for, in words
     schema_version: int = SCHEMA_VERSION
 
@@ -109,9 +111,8 @@ def write(env: Path, receipt: Receipt, lock: Path, files: bytes) -> Receipt:
 
 
 def doubt(env: Path, receipt: Receipt) -> None:
-    """``env`` is about to be changed in place: until that has ended well, no file of it counts as what was installed."""
-    nobodys = tuple({**row, "sha256": ""} for row in receipt.wheels)
-    replace_file(env / FOLDER / RECEIPT, _text(replace(receipt, wheels=nobodys)), 0o644)
+    """``env`` is about to be changed in place."""
+    replace_file(env / FOLDER / RECEIPT, _text(replace(receipt, doubtful=True)), 0o644)
 
 
 def _text(receipt: Receipt) -> bytes:

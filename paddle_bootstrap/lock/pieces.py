@@ -39,7 +39,7 @@ def read(lock: Path) -> Digests | None:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DamagedLock(f"{path}: {error}") from error
     wheels = data.get("wheels") if isinstance(data, dict) and data.get("piece_size") == PIECE_SIZE else None
     if not isinstance(wheels, dict):

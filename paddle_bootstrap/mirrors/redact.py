@@ -8,7 +8,7 @@ import re
 # followed by a path that holds an "@" is valid, and stays. Proxies are written without a scheme as well.
 _USERINFO = re.compile(
     r"(?<=://)(?:[^/\s@:]*:(?!\d+/)[^\s@]*@(?:[^/\s@]*@)*|[^/\s]*@)"
-    r"|(?<![^\s=\"'(,])[^/\s@:=\"'(,]+:(?!//|\d+/)[^\s@]*@(?:[^/\s@]*@)*"
+    r"|(?<![^\s=\"'(,])[^/\s:=\"'(,]{1,512}:(?!//|\d+/)(?:(?!://)[^\s@]){0,512}@(?!sha256:)(?:[^/\s@]*@)*"
 )
 # Signed addresses (object stores, caches) carry their permission in the query.
 _QUERY = re.compile(r"(?<=[?&])([\w.~-]+)=[^&#\s\"'<>]+")

@@ -56,14 +56,13 @@ def with_explicit_index(text: str, names: Sequence[str], url: str, packages: Seq
     if not same:
         _add_index(uv, {"name": name, "url": url, "explicit": True})
     sources = _table(uv, "sources", sub=False)
-    bound = {canonicalize_name(package): package for package in packages}
-    for key in [key for key in sources if canonicalize_name(key) in bound]:  # uv refuses two spellings of one package
-        if key != bound[canonicalize_name(key)]:
+    for package in packages:
+        spelled = [key for key in sources if canonicalize_name(key) == canonicalize_name(package)]
+        for key in spelled[1:]:  # uv refuses two spellings of one package
             del sources[key]
-    for package in bound.values():
         source = tomlkit.inline_table()
         source.append("index", name)
-        sources[package] = source
+        sources[spelled[0] if spelled else package] = source
     return _text(document, text)
 
 

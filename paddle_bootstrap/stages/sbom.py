@@ -62,6 +62,11 @@ def _of_target(env: Path) -> Inventory:
             f"{env} has no receipt: it was not installed by paddle-bootstrap, so where its bytes are from is not known",
             hint="name another target with --env, or a lock with --lock FILE",
         )
+    if found.doubtful:
+        raise TargetRefused(
+            f"{env}: a change in place of it was not ended, so what it holds is not known",
+            hint=f"end it: paddle-bootstrap install --env {env} --lock {found.lock_name}",
+        )
     site_packages = next(env.glob(f"lib/python{'.'.join(found.python.split('.')[:2])}/site-packages"), env)
     vouched = _vouched_at(env, found)
     parts = []

@@ -56,7 +56,7 @@ def _holds(client: Client) -> set[str] | None:
         receipts = [receipt.read(env) for env in (path, last) if env]
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, InstallFailed):  # somebody else's, or of another version of this tool
+    except (OSError, ValueError, InstallFailed):  # somebody else's, or of another version of this tool
         return told
     return told.union(row["sha256"] for each in receipts if each for row in each.wheels)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
+import zlib
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from paddle_bootstrap.errors import CouldNotLook
+from paddle_bootstrap.mirrors.redact import redact
 from paddle_bootstrap.supply.osv import ECOSYSTEM, Advisory, parse
 
 _HINT = "give a file, a folder or a zip of OSV records: https://google.github.io/osv.dev/data/"
@@ -49,7 +52,8 @@ def read(path: Path, wanted: Set[str]) -> Known:
 def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
         if path.is_dir():
-            for file in sorted(file for file in path.rglob("*") if file.suffix in (".json", ".zip")):
+            every = (Path(folder, name) for folder, _, names in os.walk(path, onerror=_raised) for name in names)
+            for file in sorted(file for file in every if file.suffix in (".json", ".zip")):
                 yield from _contents(file)
         elif zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
@@ -57,9 +61,15 @@ def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
                     yield f"{path}: {name}", archive.read(name)
         else:
             yield str(path), path.read_bytes()
-    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: it is encrypted
         reason = getattr(error, "strerror", None) or str(error)
-        raise CouldNotLook(f"{path} cannot be read: {reason}", hint=_HINT) from error
+        shown = redact(str(getattr(error, "filename", None) or path))  # an address without its scheme, perhaps
+        raise CouldNotLook(f"{shown} cannot be read: {reason}", hint=_HINT) from error
+
+
+def _raised(error: OSError) -> None:
+    """A folder that cannot be looked into holds what nobody knows."""
+    raise error
 
 
 def _records(content: bytes, where: str) -> list[Any]:

@@ -47,7 +47,7 @@ class Advisory:
 
 def parse(record: Any, where: str) -> Advisory:
     """One record. Raises CouldNotLook for what is none, or is of a later schema."""
-    if not isinstance(record, dict) or not isinstance(record.get("id"), str):
+    if not isinstance(record, dict) or not isinstance(record.get("id"), str) or not record["id"].isprintable():
         raise CouldNotLook(
             f"{where} is not in OSV's form: it has no id", hint="give an export of osv.dev: PyPI/all.zip"
         )
@@ -56,7 +56,7 @@ def parse(record: Any, where: str) -> Advisory:
     try:
         return Advisory(
             id=record["id"],
-            names=frozenset({record["id"], *(record.get("aliases") or ())}),
+            names=frozenset({record["id"], *_texts(record.get("aliases"))}),
             modified=str(record.get("modified") or ""),
             summary=_summary(record),
             severity=_severity(record),
@@ -72,17 +72,28 @@ def _affected(record: Mapping[str, Any]) -> Iterator[Affected]:
         package = item.get("package") or {}
         if str(package.get("ecosystem")).split(":")[0] == ECOSYSTEM:
             ranges = tuple(_range(each) for each in item.get("ranges") or ())
-            yield Affected(canonicalize_name(package["name"]), tuple(item.get("versions") or ()), ranges)
+            yield Affected(canonicalize_name(package["name"]), _texts(item.get("versions")), ranges)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """Raises TypeError for what is no list of texts: half of it would look like good news."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise TypeError(f"{value!r} is no list of texts")
+    return tuple(value)
 
 
 def _range(item: Mapping[str, Any]) -> Range:
+    if not isinstance(item.get("events"), list):
+        raise TypeError("a range without events")
     events = tuple((str(what), str(value)) for event in item.get("events") or () for what, value in event.items())
     return Range(item["type"], events)
 
 
 def _summary(record: Mapping[str, Any]) -> str:
     text = str(record.get("summary") or record.get("details") or "").strip()
-    return text.splitlines()[0][:200] if text else ""
+    return text.splitlines()[0][:200].encode("utf-8", "backslashreplace").decode() if text else ""
 
 
 def _severity(record: Mapping[str, Any]) -> str:

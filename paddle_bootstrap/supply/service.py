@@ -69,13 +69,14 @@ def _results(web: Web, answer: Any, count: int) -> list[dict[str, Any]]:
     results = answer.get("results") if isinstance(answer, dict) else None
     if not isinstance(results, list) or len(results) != count or not all(isinstance(item, dict) for item in results):
         raise _refused(web, "its answer to /v1/querybatch is not one for each package that was asked for")
-    if not all(
-        isinstance(vuln, dict) and isinstance(vuln.get("id"), str)
-        for item in results
-        for vuln in item.get("vulns") or ()
-    ):
+    found = [item.get("vulns") or [] for item in results]
+    if not all(isinstance(vulns, list) and all(map(_has_id, vulns)) for vulns in found):
         raise _refused(web, "its answer names advisories without id")
     return results
+
+
+def _has_id(vuln: Any) -> bool:
+    return isinstance(vuln, dict) and isinstance(vuln.get("id"), str) and vuln["id"].isprintable()
 
 
 def _call(web: Web, path: str, body: Any = None) -> Any:

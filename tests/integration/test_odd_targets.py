@@ -22,7 +22,7 @@ def run(it: Provisioning, verb: str, *words: str) -> subprocess.CompletedProcess
 
 
 @pytest.mark.parametrize("more", [(), ("--in-place",)])
-@pytest.mark.parametrize("where", ["astor", ""])
+@pytest.mark.parametrize("where", ["astor", "paddle", ""])
 def test_a_link_that_leads_out(it: Provisioning, where: str, more: tuple[str, ...]) -> None:
     """A checkout in the place of a package, or all packages on another disk."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", it.env], check=True)
@@ -48,6 +48,30 @@ def test_a_link_that_leads_out(it: Provisioning, where: str, more: tuple[str, ..
     assert it.edition() == ONE
 
 
+@pytest.mark.parametrize("more", [(), ("--in-place",)])
+def test_libraries_that_lie_outside(it: Provisioning, more: tuple[str, ...]) -> None:
+    """Every file has its size, so nothing is installed again; the links to NVIDIA's libraries are."""
+    assert it.install("one").returncode == 0
+    libs, outside = it.site_packages() / "paddle/libs", it.root / "outside"
+    libs.rename(outside)
+    libs.symlink_to(outside)
+    (outside / "libcudnn.so").unlink()
+    (outside / "mine.so").symlink_to("nowhere")
+    before = sorted(path.name for path in outside.iterdir())
+    done = it.install("one", *more)
+    assert (done.returncode, "paddle/libs in the target leads out of it" in " ".join(done.stderr.split())) == (14, True)
+    assert sorted(path.name for path in outside.iterdir()) == before
+
+
+def test_a_file_at_the_root_of_the_target(it: Provisioning) -> None:
+    odd = build(it.root / "odd", "zzz", "1", {"zzz-1.data/data/LICENSE.txt": "free\n"})
+    wheels = (*it.sets["one"], odd)
+    write_lock(it.lock("four"), wheels)
+    fill(it.store, wheels)
+    assert it.install("four").returncode == 0
+    assert (it.env / "LICENSE.txt").read_text() == "free\n"
+
+
 def test_a_damaged_record_of_ours_and_of_somebody_elses(it: Provisioning) -> None:
     assert it.install("one").returncode == 0
     (it.site_packages() / "mine-1.0.dist-info").mkdir()
@@ -71,7 +95,10 @@ def test_what_was_left_by_a_broken_change_in_place(it: Provisioning, entries: st
     assert done.returncode == 14
     assert "zzz-1-py3-none-any.whl cannot be installed" in done.stderr
     assert it.edition()[0] == "tri"
-    assert it.install("one").returncode == 0
+    done = run(it, "sbom", "--env", str(it.env))
+    assert (done.returncode, "a change in place of it was not ended" in " ".join(done.stderr.split())) == (14, True)
+    assert run(it, "store", "prune", "--store", str(it.store.root)).returncode == 0  # the way back stays
+    assert it.install("one", "--offline").returncode == 0
     assert it.edition() == ONE
     listed = subprocess.run(
         ["sha256sum", "--check", "--status", ".paddle-bootstrap/files.sha256"], cwd=it.env, check=False

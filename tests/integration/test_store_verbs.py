@@ -215,6 +215,36 @@ def test_damage_is_named_and_mended(it: Provisioning) -> None:
     assert store(it, "verify").returncode == 0
 
 
+def test_what_stands_beside_what_was_verified(it: Provisioning) -> None:
+    it.install("one")
+    folder = unpacked(it, it.sets["one"][0])
+    (folder / "evil").symlink_to("/etc")
+    (folder / "__pycache__x").mkdir()
+    (folder / "__pycache__x/evil.py").touch()
+    done = store(it, "verify", "-v")
+    assert done.returncode == 13
+    assert "evil is not in its RECORD" in done.stdout
+    assert "__pycache__x/evil.py is not in its RECORD" in done.stdout
+    record = next(folder.glob("*.dist-info/RECORD"))
+    content = record.read_bytes()
+    record.unlink()
+    record.write_bytes(content[:4] + b'"' + content[5:] + b"x" * 200_000)
+    done = store(it, "verify", "--remove")
+    assert (done.returncode, "its RECORD cannot be read" in done.stdout) == (13, True)
+    assert not folder.exists()
+
+
+def test_a_folder_that_cannot_be_looked_into_is_not_sound(it: Provisioning) -> None:
+    it.install("one")
+    closed = it.store.path(it.sets["one"][0].sha256, it.sets["one"][0].path.name).parent
+    closed.chmod(0)
+    drop = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"] if os.geteuid() == 0 else []
+    command = [*drop, sys.executable, "-m", "paddle_bootstrap", "store", "verify", "--store", str(it.store.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    closed.chmod(0o755)
+    assert (done.returncode, f"{closed} cannot be read: Permission denied" in done.stderr) == (3, True), done.stderr
+
+
 def test_nothing_is_left_to_be_used_by_mistake(it: Provisioning) -> None:
     """After everything was pruned an installation brings it again."""
     it.install("cpu")

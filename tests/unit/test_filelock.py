@@ -81,3 +81,20 @@ def test_the_command_line_is_not_written(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "argv", ["x", "fetch", "--mirror", "https://me:secret@host/simple"])
     with held(tmp_path / "lock", "the store"):
         assert "secret" not in (tmp_path / "lock").read_text()
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from paddle_bootstrap.filelock import held
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+with held(Path(sys.argv[1]), "the store"):
+    print("held")
+"""
+
+
+def test_where_nothing_can_be_written_it_is_held_all_the_same(tmp_path: Path) -> None:
+    """Or a full disk could not be pruned."""
+    command = [sys.executable, "-c", FULL, str(tmp_path / "lock")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "held\n", done.stderr

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +129,39 @@ def test_a_damaged_zip(command: Command, lock: Path, here: Path) -> None:
     assert command("audit", "--lock", lock, "--osv", path).code == 3
 
 
+def test_a_zip_whose_members_cannot_be_read(command: Command, lock: Path, here: Path) -> None:
+    record, path = json.dumps([OTHER, ASTOR]) * 100, here / "x.zip"
+    for flag, at in ((0, 50), (1, None)):  # bytes that are no deflate, then a member that says it is encrypted
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.json", record)
+        content = bytearray(path.read_bytes())
+        content[6] |= flag
+        content[content.index(b"PK\x01\x02") + 8] |= flag
+        if at:
+            content[at : at + 20] = bytes([0xFF] * 20)
+        path.write_bytes(content)
+        said = command("audit", "--lock", lock, "--osv", path)
+        assert (said.code, f"{path} cannot be read" in said.err) == (3, True)
+
+
+def test_a_folder_that_cannot_be_looked_into(command: Command, lock: Path, here: Path) -> None:
+    """What is in it would count as good news."""
+    closed = here / "osv/closed"
+    closed.mkdir(parents=True)
+    (here / "osv/b.json").write_text(json.dumps([OTHER]))
+    closed.chmod(0)
+    words = ["--bounding-set", "-all", "--inh-caps", "-all"] if os.geteuid() == 0 else []
+    tool = [sys.executable, "-m", "paddle_bootstrap", "audit", "--lock", str(lock), "--osv", str(here / "osv")]
+    done = subprocess.run([*(["setpriv", *words] if words else []), *tool], capture_output=True, text=True, check=False)
+    closed.chmod(0o755)
+    assert (done.returncode, "closed cannot be read: Permission denied" in done.stderr) == (3, True), done.stderr
+
+
+def test_an_address_without_its_scheme_shows_no_password(command: Command, lock: Path) -> None:
+    said = command("audit", "--lock", lock, "--osv", "me:s3cret@127.0.0.1:8000")
+    assert (said.code, "s3cret" in said.err) == (3, False)
+
+
 def settings(here: Path, **changed: str) -> None:
     rows = {"id": '"CVE-7"', "package": '"Astor"', "reason": '"not reachable"', "expires": "2999-01-31", **changed}
     body = "".join(f"{key} = {value}\n" for key, value in rows.items() if value)
@@ -216,6 +252,8 @@ def test_a_service_that_knows_nothing_against_it(command: Command, lock: Path, s
         ({"body": {"/v1/querybatch": b"<html>"}}, "is not JSON"),
         ({"body": {"/v1/querybatch": b'{"results": []}'}}, "not one for each package"),
         ({"body": {"/v1/querybatch": b'{"results": [{"vulns": [{}]}]}'}}, "advisories without id"),
+        ({"body": {"/v1/querybatch": b'{"results": [{"vulns": 5}]}'}}, "advisories without id"),
+        ({"body": {"/v1/querybatch": b'{"results": [{"vulns": [{"id": "\\ud800"}]}]}'}}, "advisories without id"),
         ({"body": {"/v1/vulns/PYSEC-7": b'{"id": "PYSEC-7"}'}}, "does not say which versions"),
         ({"moved": {"/v1/vulns/PYSEC-7": "ftp://127.0.0.1/x"}}, "not on the web"),
     ],

@@ -71,6 +71,13 @@ def dripping(_path: str, connection: socket.socket, over: threading.Event) -> No
         connection.sendall(b"<")
 
 
+def page_of(content: bytes) -> Script:
+    def script(_path: str, connection: socket.socket, _over: threading.Event) -> None:
+        connection.sendall(head("Content-Type: application/json", f"Content-Length: {len(content)}") + content)
+
+    return script
+
+
 def file_after_page(answer: bytes) -> Script:
     def script(path: str, connection: socket.socket, _over: threading.Event) -> None:
         page = head("Content-Type: text/html", f"Content-Length: {len(PAGE)}") + PAGE
@@ -84,6 +91,12 @@ SENT = f"Content-Length: {len(DATA)}"
 BAD = {
     "endless page": (endless, "its answer is longer than 64 MiB"),
     "dripping page": (dripping, "bytes came in"),
+    "page without end": (page_of(b"[" * 200_000), "its index page cannot be read"),
+    "a file without name": (page_of(b'{"files": [{"filename": null, "url": "x"}]}'), "its index page cannot be read"),
+    "no address": (
+        page_of(f'{{"files": [{{"filename": "{NAME}", "url": "/\\ud800"}}]}}'.encode()),
+        "its index page cannot be read",
+    ),
     "gzip": (
         file_after_page(head("Content-Encoding: gzip", f"Content-Length: {len(PACKED)}") + PACKED),
         "it delivers the file compressed",
@@ -98,6 +111,10 @@ BAD = {
     ),
     "no range at all": (
         file_after_page(head(SENT, "Content-Range: all", status="206 Partial") + DATA),
+        "it answers with another range",
+    ),
+    "a range of no size": (
+        file_after_page(head(SENT, f"Content-Range: bytes 0-1/{'9' * 5000}", status="206 Partial") + DATA),
         "it answers with another range",
     ),
     "no HTTP": (file_after_page(b"SSH-2.0-OpenSSH_9.6\r\n"), "its answer is broken"),

@@ -61,6 +61,13 @@ def test_a_folder_that_is_gone(bring: Bring, tmp_path: Path) -> None:
     assert all("No such file" in line for line in caught.value.tried)
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "%00x"])
+def test_a_folder_that_cannot_be(bring: Bring, tmp_path: Path, name: str) -> None:
+    place = index(tmp_path)
+    fetched = bring(WHEEL, f"{tmp_path.as_uri()}/{name}", place.as_uri())
+    assert [record.outcome for record in fetched.transfers][1:] == ["fetched"]
+
+
 def test_a_page_whose_file_is_gone(bring: Bring, tmp_path: Path) -> None:
     place = index(tmp_path)
     (tmp_path / "files" / NAME).unlink()

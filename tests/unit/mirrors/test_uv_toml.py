@@ -82,9 +82,10 @@ def test_every_address_is_an_index_of_its_own() -> None:
 
 
 def test_a_package_has_one_source_however_it_is_spelled() -> None:
-    before = '[tool.uv.sources]\nOur_Own = { path = "o" }\nx = { path = "x" }\n'
+    before = '[tool.uv.sources]\nOur_Own = { path = "o" } # keep\nx = { path = "x" }\nour-own = { path = "p" }\n'
     after = with_explicit_index(before, ["corp"], NEW, ["our-own", "our.own"], owned=True)
-    assert toml.loads(after)["tool"]["uv"]["sources"] == {"x": {"path": "x"}, "our.own": {"index": "corp"}}
+    assert toml.loads(after)["tool"]["uv"]["sources"] == {"x": {"path": "x"}, "Our_Own": {"index": "corp"}}
+    assert "# keep" in after
 
 
 @pytest.mark.parametrize("before", ["[tool]\nuv = { package = false }\n", "tool = { uv = { package = false } }\n"])

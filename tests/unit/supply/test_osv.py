@@ -93,6 +93,10 @@ def test_records_of_two_databases_are_one_finding() -> None:
     assert found([("demo", "1.0")], bridge, ghsa, pysec) == told
 
 
+def test_a_summary_that_no_encoding_has() -> None:
+    assert parse(record(summary="\ud800"), "x").summary == "\\ud800"
+
+
 def test_withdrawn_says_nothing() -> None:
     assert found([("demo", "1.0")], record(ranges=UNTIL, withdrawn="2024-01-01T00:00:00Z")) == []
 
@@ -124,7 +128,18 @@ def test_a_package_without_version_cannot_be_looked_up(version: str | None) -> N
 
 @pytest.mark.parametrize(
     "broken",
-    [[], {}, {"id": 5}, record(schema_version="2.0.0"), {"id": "X", "affected": [{"package": {"ecosystem": "PyPI"}}]}],
+    [
+        [],
+        {},
+        {"id": 5},
+        {"id": "\ud800"},
+        record(schema_version="2.0.0"),
+        {"id": "X", "affected": [{"package": {"ecosystem": "PyPI"}}]},
+        record(versions="1.0"),
+        record(versions=[1]),
+        record(aliases=[1]),
+        record(ranges=[{"type": "ECOSYSTEM"}]),
+    ],
 )
 def test_what_is_no_record(broken: Any) -> None:
     with pytest.raises(CouldNotLook):
