@@ -25,6 +25,14 @@ def check_packages(lock, run):
         lock.wheels, "the lock names no package", measured="none", expected="Paddle and what it depends on", fix=AGAIN
     )
     expect(
+        not (lock.receipt or {}).get("doubtful"),
+        "a change in place was not ended",
+        measured="a receipt that vouches for nothing",
+        expected="the receipt of an installation that ended",
+        likely="install --in-place failed or was interrupted",
+        fix=AGAIN,
+    )
+    expect(
         not wrong,
         f"{len(wrong)} of {len(lock.wheels)} packages are not the lock's: {few(wrong)}",
         measured=few(f"{name} {' and '.join(found.get(name, ['missing']))}" for name in wrong),

@@ -72,7 +72,8 @@ def uninstall(name: str, place: Place) -> None:
     top = os.path.realpath(place.env)
     folders = set()
     for path in [os.path.normpath(f"{place.site_packages}/{row[0]}") for row in listed]:
-        if os.path.realpath(os.path.dirname(path)).startswith(top + os.sep):  # noqa: PTH120 a RECORD may say anything
+        above = os.path.realpath(os.path.dirname(path))  # noqa: PTH120
+        if above == top or above.startswith(top + os.sep):  # a RECORD may say anything
             folders.add(Path(path).parent)
             for gone in (Path(path), *_bytecode(Path(path))):
                 _remove(gone)

@@ -56,8 +56,8 @@ def _judged_the_log(results: Results) -> bool:
 
 def _saw_every_card(host: Mapping[str, Any]) -> bool:
     bus, gpus = host.get("pci_gpus"), host.get("gpus")
-    listed = {gpu.get("pci_address") for gpu in gpus} if isinstance(gpus, list) else set()
-    return isinstance(bus, list) and listed.issuperset(bus)
+    told = [gpu.get("pci_address") for gpu in gpus] if isinstance(gpus, list) else []
+    return isinstance(bus, list) and {address for address in told if isinstance(address, str)}.issuperset(bus)
 
 
 def last_accepted(environ: Mapping[str, str], hostname: str) -> datetime | None:

@@ -65,7 +65,8 @@ def _of_target(env: Path) -> Inventory:
     if found.doubtful:
         raise TargetRefused(
             f"{env}: a change in place of it was not ended, so what it holds is not known",
-            hint=f"end it: paddle-bootstrap install --env {env} --lock {found.lock_name}",
+            hint="go back: paddle-bootstrap install "
+            f"--env {env} --lock {env / receipt.FOLDER / f'pylock.{found.lock_name}.toml'}",
         )
     site_packages = next(env.glob(f"lib/python{'.'.join(found.python.split('.')[:2])}/site-packages"), env)
     vouched = _vouched_at(env, found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import zipfile
 import zlib
@@ -61,7 +62,14 @@ def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
                     yield f"{path}: {name}", archive.read(name)
         else:
             yield str(path), path.read_bytes()
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: it is encrypted
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        RuntimeError,
+    ) as error:  # RuntimeError: it is encrypted
         reason = getattr(error, "strerror", None) or str(error)
         shown = redact(str(getattr(error, "filename", None) or path))  # an address without its scheme, perhaps
         raise CouldNotLook(f"{shown} cannot be read: {reason}", hint=_HINT) from error

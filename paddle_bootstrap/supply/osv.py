@@ -56,8 +56,8 @@ def parse(record: Any, where: str) -> Advisory:
     try:
         return Advisory(
             id=record["id"],
-            names=frozenset({record["id"], *_texts(record.get("aliases"))}),
-            modified=str(record.get("modified") or ""),
+            names=frozenset({record["id"], *map(_plain, _texts(record.get("aliases")))}),
+            modified=_plain(record.get("modified") or ""),
             summary=_summary(record),
             severity=_severity(record),
             affected=tuple(_affected(record)),
@@ -85,22 +85,25 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _range(item: Mapping[str, Any]) -> Range:
-    if not isinstance(item.get("events"), list):
-        raise TypeError("a range without events")
     events = tuple((str(what), str(value)) for event in item.get("events") or () for what, value in event.items())
     return Range(item["type"], events)
 
 
 def _summary(record: Mapping[str, Any]) -> str:
     text = str(record.get("summary") or record.get("details") or "").strip()
-    return text.splitlines()[0][:200].encode("utf-8", "backslashreplace").decode() if text else ""
+    return _plain(text.splitlines()[0][:200]) if text else ""
+
+
+def _plain(value: Any) -> str:
+    """As text that can be written."""
+    return str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def _severity(record: Mapping[str, Any]) -> str:
     """The database's own word, else the CVSS vector."""
     if told := (record.get("database_specific") or {}).get("severity"):
-        return str(told).lower()
-    return next((str(item.get("score", "")) for item in record.get("severity") or ()), "")
+        return _plain(told).lower()
+    return next((_plain(item.get("score", "")) for item in record.get("severity") or ()), "")
 
 
 def affects(affected: Affected, version: Version) -> bool:
@@ -110,7 +113,7 @@ def affects(affected: Affected, version: Version) -> bool:
     ranges = _by_version(affected)
     if not ranges:
         return not affected.versions  # commits alone, or nothing at all: then it may speak of any version
-    return any(_within(each.events, version) for each in ranges)
+    return any(not each.events or _within(each.events, version) for each in ranges)
 
 
 def _by_version(affected: Affected) -> list[Range]:

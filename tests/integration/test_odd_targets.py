@@ -70,6 +70,8 @@ def test_a_file_at_the_root_of_the_target(it: Provisioning) -> None:
     fill(it.store, wheels)
     assert it.install("four").returncode == 0
     assert (it.env / "LICENSE.txt").read_text() == "free\n"
+    assert it.install("one").returncode == 0
+    assert not (it.env / "LICENSE.txt").exists()
 
 
 def test_a_damaged_record_of_ours_and_of_somebody_elses(it: Provisioning) -> None:
@@ -97,6 +99,10 @@ def test_what_was_left_by_a_broken_change_in_place(it: Provisioning, entries: st
     assert it.edition()[0] == "tri"
     done = run(it, "sbom", "--env", str(it.env))
     assert (done.returncode, "a change in place of it was not ended" in " ".join(done.stderr.split())) == (14, True)
+    done = run(it, "verify", "--env", str(it.env), "-k", "install")
+    assert (done.returncode, "a change in place was not ended" in " ".join(done.stdout.split())) == (1, True), (
+        done.stdout
+    )
     assert run(it, "store", "prune", "--store", str(it.store.root)).returncode == 0  # the way back stays
     assert it.install("one", "--offline").returncode == 0
     assert it.edition() == ONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 import pytest
@@ -29,6 +30,7 @@ from paddle_bootstrap.mirrors.redact import redact
         ("proxy = me:pw@host:3128", "proxy = ***@host:3128"),
         ("PIP_PROXY=me:p/w@x@host:3128 (here)", "PIP_PROXY=***@host:3128 (here)"),
         ("proxy = me@corp.com:pw@host:3128", "proxy = ***@host:3128"),
+        (f"proxy = me:{'T' * 9000}@host:3128", "proxy = ***@host:3128"),
         ("url:https://h/x@y", "url:https://h/x@y"),
         ("warning:http://host/@scope/name", "warning:http://host/@scope/name"),
         ("paddle:3.0@sha256:aaaa", "paddle:3.0@sha256:aaaa"),
@@ -48,7 +50,7 @@ def test_redact(text: str, shown: str) -> None:
 def test_no_password_survives(password: str) -> None:
     secret = f"S{password}S"
     assert secret not in redact(f"https://me:{secret}@host/simple")
-    secret = secret.replace("/", "")
+    secret = re.sub("/+", "/", secret)  # "://" begins an address
     assert secret not in redact(f"proxy = me:{secret}@host:3128")
 
 

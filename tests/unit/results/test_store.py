@@ -257,7 +257,7 @@ def looked(name: str, **more: Any) -> Results:
     return replace(RUNS[name], checks=checks, host=host, seconds=60.0, created="2026-11-30T12:01:00+00:00")
 
 
-def with_cards(bus: Any, listed: Sequence[str]) -> Results:
+def with_cards(bus: Any, listed: Sequence[Any]) -> Results:
     host = {**RUNS["warned"].host, "pci_gpus": bus, "gpus": [{"pci_address": address} for address in listed]}
     return replace(looked("warned"), host=host)
 
@@ -270,6 +270,7 @@ def with_cards(bus: Any, listed: Sequence[str]) -> Results:
         (with_cards(["0000:10:00.0"], ["0000:10:00.0"]), True),
         (with_cards(["0000:10:00.0", "0000:11:00.0"], ["0000:10:00.0"]), False),
         (with_cards({"unknown": "no sysfs"}, ["0000:10:00.0"]), False),
+        (with_cards(["0000:10:00.0"], [{"unknown": "GPU is lost"}]), False),
         (looked("rejected"), False),
         (looked("rehearsal"), False),
         (RUNS["warned"], False),

@@ -49,6 +49,8 @@ LIMITED = events(("introduced", "0"), ("limit", "3.0"))
         (events(("introduced", "not a version")), ["1.0"], []),  # nobody can tell: it counts
         (events(("introduced", "0"), ("fixed", "abcdef"), kind="GIT"), ["1.0"], []),  # commits alone: nobody can tell
         ([], ["1.0"], []),
+        ([{"type": "GIT", "repo": "x"}], ["1.0"], []),
+        ([{"type": "ECOSYSTEM", "events": []}], ["1.0"], []),
     ],
 )
 def test_ranges(ranges: list[dict[str, Any]], inside: list[str], outside: list[str]) -> None:
@@ -93,8 +95,11 @@ def test_records_of_two_databases_are_one_finding() -> None:
     assert found([("demo", "1.0")], bridge, ghsa, pysec) == told
 
 
-def test_a_summary_that_no_encoding_has() -> None:
-    assert parse(record(summary="\ud800"), "x").summary == "\\ud800"
+def test_words_that_no_encoding_has() -> None:
+    odd = "\ud800"
+    found = parse(record(summary=odd, modified=odd, aliases=[odd], database_specific={"severity": odd}), "x")
+    assert (found.summary, found.modified, found.severity) == ("\\ud800",) * 3
+    assert found.names == {"X-1", "\\ud800"}
 
 
 def test_withdrawn_says_nothing() -> None:
@@ -138,7 +143,7 @@ def test_a_package_without_version_cannot_be_looked_up(version: str | None) -> N
         record(versions="1.0"),
         record(versions=[1]),
         record(aliases=[1]),
-        record(ranges=[{"type": "ECOSYSTEM"}]),
+        record(ranges=[{"type": "ECOSYSTEM", "events": [5]}]),
     ],
 )
 def test_what_is_no_record(broken: Any) -> None:
