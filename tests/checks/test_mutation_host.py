@@ -58,6 +58,7 @@ CHANGES: dict[str, list[Change]] = {
         log(XID_79),
         log(XID_79, accepted=1.0),
         log(XID_79, accepted=50.0),
+        log(XID_79, KernelLine(6.0, "PM: suspend exit"), accepted=50.0),
         log(XID_79, XID_79),
         log(KernelLine(5.0, "NVRM: Xid (PCI:0000:10:00): 63, row"), kernel_log_begins=9.0),
         log(KernelLine(5.0, "NVRM: Xid (PCI:0000:10:00): 13, bug")),
