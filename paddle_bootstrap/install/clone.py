@@ -103,7 +103,7 @@ def _correct_records(site_packages: Path, scripts: dict[str, Path]) -> None:
         before = distributions.rows_if_any(distribution.record)
         after = [_row(scripts[row[0]], row[0]) if row[0] in scripts else row for row in before]
         if after != before:
-            distributions.require_inside(site_packages.parents[2], distribution.record)
+            distributions.require_inside(distributions.env_of(site_packages), distribution.record)
             replace_file(distribution.record, distributions.text(after))
 
 

@@ -115,7 +115,7 @@ def link(site_packages: Path, build: Build) -> tuple[str, ...]:
     Relative links survive the swap and a moved target. Links that an earlier lock had, or that lead nowhere, are removed.
     """
     folder = site_packages / "paddle" / "libs"
-    distributions.require_inside(_env(site_packages), folder)
+    distributions.require_inside(distributions.env_of(site_packages), folder)
     wanted = _wanted(site_packages, build)
     for path in folder.iterdir():
         if path.is_symlink() and (not path.exists() or (path.name not in wanted and is_ours(path))):
@@ -128,10 +128,6 @@ def link(site_packages: Path, build: Build) -> tuple[str, ...]:
     names = sorted(f"paddle/libs/{name}" for name in made)
     _record(site_packages, build, names)
     return tuple(names)
-
-
-def _env(site_packages: Path) -> Path:
-    return site_packages.parents[2]  # lib/pythonX.Y/site-packages
 
 
 def unlinked(site_packages: Path, build: Build) -> tuple[str, ...]:
@@ -194,7 +190,7 @@ def _record(site_packages: Path, build: Build, links: Sequence[str]) -> None:
     known = {row[0] for row in kept}
     after = [*kept, *([name, "", ""] for name in links if name not in known)]
     if after != before:
-        distributions.require_inside(_env(site_packages), found.record)
+        distributions.require_inside(distributions.env_of(site_packages), found.record)
         replace_file(found.record, distributions.text(after))
 
 

@@ -42,6 +42,11 @@ def site_packages_of(env: Path, python: Interpreter) -> Path:
     return found
 
 
+def env_of(site_packages: Path) -> Path:
+    """The environment that ``site_packages_of`` was asked for."""
+    return site_packages.parents[2]
+
+
 def require_inside(env: Path, path: str | Path) -> None:
     """``path`` and what it leads to stand in ``env``. Raises TargetRefused."""
     leads, top = os.path.realpath(path), os.path.realpath(env)

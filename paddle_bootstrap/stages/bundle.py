@@ -55,6 +55,7 @@ def create(wish: Wish, order: Order) -> tuple[Path, ...]:
             f"the signing key {order.sign_key} is not there", hint="give an SSH or minisign key: --sign-key FILE"
         )
     checks = _plainly_named("--checks", _check_parts(order.checks))
+    interpreters = _plainly_named("--interpreter", _interpreter_parts(order.interpreter))
     with tempfile.TemporaryDirectory() as folder, _interpreter(order.interpreter, Path(folder)) as python:
         place = Path(folder)
         wanted = replace(wish, env=place / "none", python=wish.python or (python.path if python else None))
@@ -74,9 +75,7 @@ def create(wish: Wish, order: Order) -> tuple[Path, ...]:
             terms=wish.terms,
             environ=wish.environ,
         )
-        parts = [*locks, *checks, *_tool_parts(needs, own.files)]
-        if order.interpreter:
-            parts.append(Part(f"{start.PYTHON}/{order.interpreter.name}", order.interpreter))
+        parts = [*locks, *checks, *_tool_parts(needs, own.files), *interpreters]
         parts += sorted((_stored(wheel, fetched.files[wheel.filename]) for wheel in plan.selection.wheels), key=_name)
         facts = {
             "version": __version__,
@@ -86,7 +85,7 @@ def create(wish: Wish, order: Order) -> tuple[Path, ...]:
             "machine": plan.interpreter.markers["platform_machine"],
             "glibc": _glibc(plan, needs.wheels),
             "tool_pythons": list(needs.requirements),
-            "interpreter": f"{start.PYTHON}/{order.interpreter.name}" if order.interpreter else None,
+            "interpreter": interpreters[0].name if interpreters else None,
             "interpreter_python": python.minor if python else None,
             "checks": [f"{start.CHECKS}/{path.resolve().name}" for path in order.checks],
         }
@@ -134,6 +133,11 @@ def _interpreter(archive: Path | None, folder: Path) -> Iterator[Interpreter | N
             f"--interpreter {archive}: Python {found.version} cannot run the tool (that is {known})", hint=hint
         )
     yield found
+
+
+def _interpreter_parts(archive: Path | None) -> Iterable[Part]:
+    if archive:
+        yield Part(f"{start.PYTHON}/{archive.name}", archive)
 
 
 def _lock_parts(lock: Lock) -> Iterable[Part]:

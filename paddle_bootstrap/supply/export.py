@@ -16,6 +16,14 @@ from paddle_bootstrap.errors import CouldNotLook
 from paddle_bootstrap.mirrors.redact import redact
 from paddle_bootstrap.supply.osv import ECOSYSTEM, Advisory, parse
 
+_UNREADABLE = (  # RuntimeError: it is encrypted
+    OSError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 _HINT = "give a file, a folder or a zip of OSV records: https://google.github.io/osv.dev/data/"
 
 
@@ -62,14 +70,7 @@ def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
                     yield f"{path}: {name}", archive.read(name)
         else:
             yield str(path), path.read_bytes()
-    except (
-        OSError,
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        RuntimeError,
-    ) as error:  # RuntimeError: it is encrypted
+    except _UNREADABLE as error:
         reason = getattr(error, "strerror", None) or str(error)
         shown = redact(str(getattr(error, "filename", None) or path))  # an address without its scheme, perhaps
         raise CouldNotLook(f"{shown} cannot be read: {reason}", hint=_HINT) from error

@@ -264,6 +264,16 @@ def test_signed_as_the_settings_say(made: Made, tmp_path: Path) -> None:
         (("--interpreter", "none.tar.gz"), 2, "--interpreter none.tar.gz"),
         (("--checks", "none"), 2, "no such directory"),
         (("--checks", "odd"), 2, "--checks: a bundle cannot hold a file of this name: odd/\u8bf4\u660e (1).md"),
+        (
+            ("--lock", "locks/pylock.\u751f.toml"),
+            2,
+            "--lock: a bundle cannot hold a file of this name: pylock.\u751f.toml",
+        ),
+        (
+            ("--interpreter", "python (1).tar.gz"),
+            2,
+            "--interpreter: a bundle cannot hold a file of this name: python (1)",
+        ),
         (("--sign-key", "none"), 2, "the signing key"),
         (("--python", "3.7"), 10, "3.7"),
     ],
@@ -271,6 +281,8 @@ def test_signed_as_the_settings_say(made: Made, tmp_path: Path) -> None:
 def test_orders_that_cannot_be_met(made: Made, words: tuple[str, ...], code: int, says: str, tmp_path: Path) -> None:
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd/check_x.py").touch()
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks/pylock.\u751f.toml").write_bytes(made.lock.read_bytes())
     (tmp_path / "odd/\u8bf4\u660e (1).md").touch()
     done = tool(
         "bundle", "create", "--lock", made.lock, "--store", made.root / "store", "-o", "out", *words, cwd=tmp_path

@@ -38,6 +38,11 @@ class Folder:
         return self.put(f"{name}.py", f"import pytest\nfrom paddle_bootstrap.harness import expect\n{dedent(text)}")
 
 
+def only(results: dict[str, CheckResult]) -> CheckResult:
+    (result,) = results.values()
+    return result
+
+
 def gone(pid: int, seconds: float = 5.0) -> bool:
     """Whether the process ends within ``seconds``; one that is dead and waits for its parent has ended."""
     ends = time.monotonic() + seconds
